@@ -1,0 +1,103 @@
+"""One adversarial trainer for autoencoders and paired translation.
+
+MONAI's own feeds the discriminator the generator's input as real, which fits autoencoders only, and expects one loss
+value. Here the target is real, losses are named terms, and the discriminator joins at a chosen epoch or never.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from monai.engines import SupervisedTrainer
+from monai.engines.utils import IterationEvents
+from monai.utils import CommonKeys as Keys
+from torch import nn
+
+
+class AdversarialTrainer(SupervisedTrainer):
+    """MONAI `SupervisedTrainer` whose loss is a sum of named terms, with an optional discriminator.
+
+    Args:
+        discriminator: network whose last output is the logits (MONAI's patch discriminators); None or
+            `adversarial_weight` 0 trains without.
+        discriminator_optimizer: its optimiser.
+        adversarial_loss: MONAI `PatchAdversarialLoss`.
+        adversarial_weight: of the generator's adversarial term.
+        adversarial_start: first epoch with the discriminator.
+        **kwargs: of `SupervisedTrainer`; `loss_function(prediction, target)` returns a dict of weighted terms.
+
+    `state.output` holds `image`, `label`, `pred`, `loss` and `terms`, all detached but `pred`.
+    """
+
+    def __init__(
+        self,
+        *,
+        discriminator: nn.Module | None = None,
+        discriminator_optimizer: torch.optim.Optimizer | None = None,
+        adversarial_loss: nn.Module | None = None,
+        adversarial_weight: float = 0.0,
+        adversarial_start: int = 1,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.discriminator = discriminator
+        self.discriminator_optimizer = discriminator_optimizer
+        self.adversarial_loss = adversarial_loss
+        self.adversarial_weight = adversarial_weight
+        self.adversarial_start = adversarial_start
+
+    def generated_image(self, prediction: Any) -> torch.Tensor:
+        """The image within the generator's output: the first part of a tuple, or the output itself."""
+        return prediction[0] if isinstance(prediction, tuple) else prediction
+
+    def real_image(self, target: Any) -> torch.Tensor:
+        """The image within the target: the first part of a tuple, or the target itself."""
+        return target[0] if isinstance(target, tuple) else target
+
+    def discriminator_input(self, inputs: torch.Tensor, image: torch.Tensor) -> torch.Tensor:
+        """What the discriminator sees; subclasses append the condition here."""
+        return image
+
+    def _iteration(self, engine: AdversarialTrainer, batchdata: dict) -> dict:
+        inputs, target, args, kwargs = engine.prepare_batch(
+            batchdata, engine.state.device, engine.non_blocking, **engine.to_kwargs
+        )
+        adversarial = engine.adversarial_weight > 0 and engine.state.epoch >= engine.adversarial_start
+        engine.network.train()
+        engine.state.output = {Keys.IMAGE: inputs, Keys.LABEL: target}
+        prediction = engine.inferer(inputs, engine.network, *args, **kwargs)
+        engine.state.output[Keys.PRED] = prediction
+        engine.fire_event(IterationEvents.FORWARD_COMPLETED)
+
+        terms = engine.loss_function(prediction, target)
+        fake = engine.discriminator_input(inputs, engine.generated_image(prediction).float())
+        if adversarial:
+            engine.discriminator.requires_grad_(False)
+            judged = engine.discriminator(fake)[-1].float()
+            terms["adversarial"] = engine.adversarial_weight * engine.adversarial_loss(
+                judged, target_is_real=True, for_discriminator=False
+            )
+        loss = sum(terms.values())
+        engine.fire_event(IterationEvents.LOSS_COMPLETED)
+        engine.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        engine.fire_event(IterationEvents.BACKWARD_COMPLETED)
+        engine.optimizer.step()
+
+        if adversarial:
+            terms["discriminator"] = engine._train_discriminator(fake.detach(), engine.discriminator_input(inputs, engine.real_image(target)))
+        engine.fire_event(IterationEvents.MODEL_COMPLETED)
+        engine.state.output[Keys.LOSS] = loss.detach()
+        engine.state.output["terms"] = {name: float(term.detach()) for name, term in terms.items()}
+        return engine.state.output
+
+    def _train_discriminator(self, fake: torch.Tensor, real: torch.Tensor) -> torch.Tensor:
+        self.discriminator.requires_grad_(True).train()
+        self.discriminator_optimizer.zero_grad(set_to_none=True)
+        fake_loss = self.adversarial_loss(self.discriminator(fake)[-1].float(), target_is_real=False, for_discriminator=True)
+        real_loss = self.adversarial_loss(self.discriminator(real)[-1].float(), target_is_real=True, for_discriminator=True)
+        loss = 0.5 * (fake_loss + real_loss)
+        loss.backward()
+        self.discriminator_optimizer.step()
+        return loss

@@ -1,0 +1,99 @@
+"""Pictures during training, so that a look tells what a loss curve does not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from ignite.engine import Engine, Events
+
+from ..io.files import make_output_dir
+from ..reports.pictures import mosaic, save_png, slice_through, window
+
+HEIGHT = 128
+
+
+def _contrast_row(volume: np.ndarray, position: int) -> list[np.ndarray]:
+    """Axial slices of all channels of (C, X, Y, Z), grid shown with square pixels."""
+    return [slice_through(window(channel), 2, position, (1, 1, 1), HEIGHT) for channel in volume]
+
+
+class ReconstructionPreview:
+    """Handler of an evaluator: the first validation case and its reconstruction, `previews/epoch_NNN.png`.
+
+    Args:
+        output_dir: folder of the training.
+        contrasts: captions.
+    """
+
+    def __init__(self, output_dir: str, contrasts: tuple[str, ...] = ("T1", "T1C", "T2", "FLAIR")) -> None:
+        self.folder, self.contrasts = Path(output_dir) / "previews", contrasts
+
+    def attach(self, engine: Engine) -> None:
+        """Draw after the first batch of each validation."""
+        engine.add_event_handler(Events.ITERATION_COMPLETED(event_filter=_is_first), self)
+
+    def __call__(self, engine: Engine) -> None:
+        output: dict[str, Any] = engine.state.output
+        image, mask = (value[0].float().cpu().numpy() for value in output["label"])
+        reconstruction = output["pred"][0][0].float().cpu().numpy()
+        position = int(np.argmax((mask[0] > 0).sum((0, 1))))
+        rows = [_contrast_row(image, position), _contrast_row(reconstruction, position)]
+        title = f"epoch {engine.state.epoch}: input above, reconstruction below"
+        save_png(make_output_dir(self.folder) / f"epoch_{engine.state.epoch:04d}.png", mosaic(rows, self.contrasts, title), title)
+
+
+def _is_first(engine: Engine, event: int) -> bool:
+    return (engine.state.iteration - 1) % engine.state.epoch_length == 0
+
+
+class SamplePreview:
+    """Handler of a trainer: samples for fixed validation masks by the current weights, `previews/epoch_NNN.png`.
+
+    Args:
+        output_dir: folder of the training.
+        network: composite network (its denoiser may be an EMA copy).
+        inferer: sampler, `inferer(inputs=condition, network=network, seeds=...)`.
+        conditions: mask channels (B, k, X, Y, Z) of the cases to draw.
+        interval: epochs between pictures.
+        contrasts: captions.
+        rank: only rank 0 draws.
+    """
+
+    def __init__(
+        self,
+        output_dir: str,
+        network: torch.nn.Module,
+        inferer: Any,
+        conditions: torch.Tensor,
+        interval: int = 10,
+        contrasts: tuple[str, ...] = ("T1", "T1C", "T2", "FLAIR"),
+        rank: int = 0,
+    ) -> None:
+        self.folder, self.network, self.inferer = Path(output_dir) / "previews", network, inferer
+        self.conditions, self.interval, self.contrasts, self.rank = conditions, interval, contrasts, rank
+
+    def attach(self, engine: Engine) -> None:
+        """Draw every `interval` epochs and at the end."""
+        if self.rank == 0:
+            engine.add_event_handler(Events.EPOCH_COMPLETED, self)
+
+    @torch.no_grad()
+    def __call__(self, engine: Engine) -> None:
+        epoch = engine.state.epoch
+        if epoch % self.interval and epoch != engine.state.max_epochs:
+            return
+        self.network.eval()
+        device = next(self.network.parameters()).device
+        seeds = torch.arange(len(self.conditions))
+        samples = self.inferer(inputs=self.conditions.to(device), network=self.network, seeds=seeds).float().cpu().numpy()
+        rows = []
+        for condition, sample in zip(self.conditions.numpy(), samples, strict=True):
+            position = int(np.argmax(condition[0].sum((0, 1))))
+            mask = slice_through((condition[0] * 255).astype(np.uint8), 2, position, (1, 1, 1), HEIGHT)
+            rows.append([mask, *_contrast_row(sample, position)])
+        title = f"SYNTHETIC, epoch {epoch}: mask and sample, axial slice with most tumour"
+        picture = mosaic(rows, ("mask", *self.contrasts), title)
+        save_png(make_output_dir(self.folder) / f"epoch_{epoch:04d}.png", picture, title)

@@ -1,0 +1,103 @@
+"""Write each sample of a sampling run as a folder that appears whole."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from ignite.engine import Engine, Events
+
+from ..cohorts.pairs import write_pair_datalist
+from ..io.files import write_json
+from ..io.volumes import load_volume, save_nifti
+from ..outputs import PREVIEW, PROVENANCE, contrast_file, mask_file, sample_name
+from ..reports.pictures import save_png
+from ..reports.previews import case_preview
+from ..sampling.plan import SamplePlan
+from ..transforms.tumor_regions import REGION_NAMES, region_map
+
+logger = logging.getLogger(__name__)
+
+
+class SampleWriter:
+    """Handler of the sampling evaluator.
+
+    Args:
+        plan: names, folders and provenance of the samples.
+        contrasts: names of the channels.
+        labels: convention of the masks, where an item has none of its own.
+        output_grid: `input` (the mask's own) or `model`.
+        description: text for headers; begins with SYNTHETIC.
+    """
+
+    def __init__(
+        self,
+        plan: SamplePlan,
+        contrasts: Sequence[str],
+        labels: str | Mapping = "auto",
+        output_grid: str = "input",
+        description: str = "SYNTHETIC",
+    ) -> None:
+        self.plan, self.contrasts, self.labels = plan, tuple(contrasts), labels
+        self.output_grid, self.description = output_grid, description
+
+    def attach(self, engine: Engine) -> None:
+        """Write after each batch, list all pairs at the end."""
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self)
+        engine.add_event_handler(Events.COMPLETED, self._finish)
+
+    def __call__(self, engine: Engine) -> None:
+        for item, output in zip(engine.state.batch, engine.state.output, strict=True):
+            self._write(item, output["pred"], item["image"])
+
+    def _write(self, item: Mapping[str, Any], pred: torch.Tensor, condition: torch.Tensor) -> None:
+        case, sample = str(item["case"]), int(item["sample"])
+        name = sample_name(case, sample)
+        image = torch.as_tensor(pred).detach().float().cpu().numpy()
+        path = str(condition.meta["filename_or_obj"])
+        labels = item.get("labels", self.labels)
+        mask, regions, affine, mapping = self._mask(path, labels, condition, pred)
+
+        folder = self.plan.output_dir / f".{name}.partial"
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        save_nifti(folder / mask_file(case, sample), mask, affine, f"{self.description}, condition mask")
+        for contrast, volume in zip(self.contrasts, image, strict=True):
+            save_nifti(folder / contrast_file(case, sample, contrast), volume, affine, f"{self.description}, {contrast}")
+        title = f"{self.description}   {name}"
+        save_png(folder / PREVIEW, case_preview(image, regions, affine, self.contrasts, title), title)
+        names = {value: REGION_NAMES[region] for value, region in sorted(mapping.items())}
+        write_json(folder / PROVENANCE, {**self.plan.provenance[name], "regions": names})
+        logger.info(f"written: {self.plan.replace(name, folder)}")
+
+    def _mask(
+        self, path: str, labels: str | Mapping, condition: torch.Tensor, pred: torch.Tensor
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, dict[int, int]]:
+        """On the output's grid: mask in the user's own values, in canonical values, affine; and how the two map."""
+        source = load_volume(path)
+        values = torch.as_tensor(source[0]).round().to(torch.int16)
+        mapping = region_map(labels, {int(v) for v in values.unique()} - {0}, path)
+        if self.output_grid == "input":
+            regions = torch.zeros_like(values)
+            for value, region in mapping.items():
+                regions[values == value] = region
+            affine = source.affine
+        else:
+            whole, *parts = torch.as_tensor(condition).cpu() > 0.5
+            regions = whole.to(torch.int16) * 4
+            for region, part in enumerate(parts, start=1):
+                regions[part] = region
+            values = torch.zeros_like(regions)
+            for value, region in mapping.items():
+                values[regions == region] = value
+            affine = pred.affine
+        dtype = np.uint8 if int(values.max()) < 256 and int(values.min()) >= 0 else np.int16
+        return values.numpy().astype(dtype), regions.numpy().astype(np.uint8), np.asarray(affine, float), mapping
+
+    def _finish(self, engine: Engine) -> None:
+        path = write_pair_datalist(self.plan.output_dir, self.contrasts)
+        logger.info(f"synthetic pairs: {path}")

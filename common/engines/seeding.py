@@ -1,0 +1,96 @@
+"""Randomness that derives from (seed, epoch, item) alone, so that a resumed run repeats an uninterrupted one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from ignite.engine import Engine, Events
+from monai.data import PersistentDataset
+from monai.data.utils import pickle_hashing
+from torch.utils.data import Sampler
+
+
+def derive_seed(*parts: int) -> int:
+    """A 63-bit seed that is well mixed from whole numbers of 0 or more."""
+    return int(np.random.SeedSequence(parts).generate_state(1, np.uint64)[0] >> np.uint64(1))
+
+
+class SeededPersistentDataset(PersistentDataset):
+    """MONAI's `PersistentDataset` whose random transforms are seeded by (seed, epoch, index).
+
+    What comes before the first random transform is computed once and kept in `cache_dir`.
+
+    Args:
+        data: datalist items.
+        transform: MONAI `Compose`.
+        cache_dir: folder of the cache; None computes everything each time.
+        seed: of the whole training.
+    """
+
+    def __init__(self, data: Sequence[Any], transform: Callable, cache_dir: str | None = None, seed: int = 0) -> None:
+        super().__init__(data, transform, cache_dir, hash_transform=pickle_hashing)
+        self.seed, self.epoch = seed, 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch whose random draws the next items get."""
+        self.epoch = epoch
+
+    def _transform(self, index: int) -> Any:
+        item = self._cachecheck(self.data[index])
+        self.transform.set_random_state(seed=derive_seed(self.seed, self.epoch, index) % 2**32)
+        return self._post_transform(item)
+
+
+class SeededSampler(Sampler[int]):
+    """Shuffled indices that depend on (seed, epoch); in a distributed run each process gets its share of them.
+
+    Args:
+        num_items: length of the data set.
+        seed: of the whole training.
+        rank, world_size: of this process; the order is filled up to a multiple of `world_size` by repeating its start.
+        shuffle: False keeps the order.
+    """
+
+    def __init__(self, num_items: int, seed: int = 0, rank: int = 0, world_size: int = 1, shuffle: bool = True) -> None:
+        self.num_items, self.seed, self.rank, self.world_size, self.shuffle = num_items, seed, rank, world_size, shuffle
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch whose order comes next."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return -(-self.num_items // self.world_size)
+
+    def __iter__(self):
+        generator = torch.Generator().manual_seed(derive_seed(self.seed, self.epoch))
+        order = torch.randperm(self.num_items, generator=generator) if self.shuffle else torch.arange(self.num_items)
+        order = order.tolist()
+        order += order[: len(self) * self.world_size - self.num_items]
+        return iter(order[self.rank :: self.world_size])
+
+
+class SeedEpochs:
+    """Handler: at each epoch's start, seed torch and tell data set and sampler the epoch.
+
+    Args:
+        seed: of the whole training.
+        data_loader: its data set and sampler have `set_epoch`.
+        rank: of this process, so that processes draw different noise.
+    """
+
+    def __init__(self, seed: int, data_loader: Any, rank: int = 0) -> None:
+        self.seed, self.data_loader, self.rank = seed, data_loader, rank
+
+    def attach(self, engine: Engine) -> None:
+        """Run at `EPOCH_STARTED`."""
+        engine.add_event_handler(Events.EPOCH_STARTED, self)
+
+    def __call__(self, engine: Engine) -> None:
+        epoch = engine.state.epoch
+        torch.manual_seed(derive_seed(self.seed, epoch, self.rank))
+        for part in (self.data_loader.dataset, self.data_loader.sampler):
+            part.set_epoch(epoch)

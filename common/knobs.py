@@ -1,0 +1,72 @@
+"""Values that users set on the command line: their kinds, and what the command line does to them on the way.
+
+`python -m monai.bundle` evaluates arguments (`2024` becomes a number, `a, b` a tuple) and rewrites `#` to `::`; strings
+that begin with `$`, `@` or `%` become expressions. Paths are therefore turned back into text, and what cannot survive
+is refused with the reason.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from numbers import Number
+from pathlib import Path
+from typing import Any
+
+from .errors import InputError
+
+COUNTS = {"num_samples", "num_steps", "batch_size", "max_epochs", "val_interval", "num_encodings", "repeats"}
+WHOLE = COUNTS | {"seed", "first_sample", "num_workers"}
+SWITCHES = {"overwrite"}
+PATHS = {"input", "output_dir", "reference", "weights", "init_from", "autoencoder_weights", "datalist_file", "segmenter_weights"}
+RATES = {"learning_rate", "guidance_scale"}
+
+
+def as_text(value: Any) -> str:
+    """A path or name as the user typed it, as far as the command line left it whole."""
+    if isinstance(value, tuple):
+        return ", ".join(str(part) for part in value)
+    return str(value)
+
+
+def check_knob(name: str, value: Any) -> None:
+    """Check one knob by its name.
+
+    Raises:
+        InputError: wrong kind or range, or text that a config cannot carry.
+    """
+    if name in PATHS:
+        _check_path(name, value)
+    elif name in SWITCHES and not isinstance(value, bool):
+        raise InputError(f"{name}={value}: give True or False")
+    elif name in WHOLE:
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise InputError(f"{name}={value}: give a whole number")
+        if value < (1 if name in COUNTS else 0):
+            raise InputError(f"{name}={value}: give {'at least 1' if name in COUNTS else '0 or more'}")
+    elif name in RATES and (isinstance(value, bool) or not isinstance(value, Number) or value < 0):
+        raise InputError(f"{name}={value}: give a number of 0 or more")
+
+
+def _check_path(name: str, value: Any) -> None:
+    if value is None:
+        return
+    text = as_text(value)
+    if "::" in text or "#" in text:
+        raise InputError(f"{name}={text}: a path may not hold '#' or '::', which configs read as references; rename it")
+    if text[:1] in ("$", "@", "%"):
+        raise InputError(f"{name}={text}: a path may not begin with {text[0]}, which configs read as an expression")
+
+
+def check_choice(name: str, value: Any, words: Sequence[str]) -> None:
+    """Check that a knob has one of a few words.
+
+    Raises:
+        InputError: any other.
+    """
+    if value not in words:
+        raise InputError(f"{name}={value}: use {' or '.join(words)}")
+
+
+def as_path(value: Any) -> Path:
+    """The path that a knob names, with `~` expanded."""
+    return Path(as_text(value)).expanduser()

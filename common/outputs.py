@@ -1,0 +1,27 @@
+"""The one table of output file names.
+
+Each sample has a folder of its own, which appears whole: contrasts, the mask that was used, a picture, provenance.
+"""
+
+from __future__ import annotations
+
+DATALIST = "datalist.json"
+PREVIEW = "preview.png"
+PROVENANCE = "provenance.json"
+REPORT_JSON = "report.json"
+REPORT_MARKDOWN = "report.md"
+
+
+def sample_name(case: str, sample: int) -> str:
+    """`<case>_sample<k>`: name of the folder and start of the names of its files."""
+    return f"{case}_sample{sample}"
+
+
+def contrast_file(case: str, sample: int, contrast: str) -> str:
+    """`<case>_sample<k>_<contrast>.nii.gz`, contrast as T1, T1C, T2 or FLAIR."""
+    return f"{sample_name(case, sample)}_{contrast}.nii.gz"
+
+
+def mask_file(case: str, sample: int) -> str:
+    """`<case>_sample<k>_mask.nii.gz`."""
+    return f"{sample_name(case, sample)}_mask.nii.gz"

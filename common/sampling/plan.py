@@ -1,0 +1,162 @@
+"""Which samples to draw: inputs as users give them, seeds, and what is done already."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import re
+import shutil
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ..cohorts.datalist import SECTIONS, load_datalist
+from ..errors import InputError
+from ..io.files import sha256_of_file
+from ..io.volumes import case_name, volume_suffix
+from ..knobs import as_path
+from ..outputs import sample_name
+from ..provenance import read_provenance, same_provenance
+
+logger = logging.getLogger(__name__)
+_MASK_NAME = re.compile(r"(seg|mask|label)(\.seg)?$", re.IGNORECASE)
+
+
+def find_masks(path: str | Path, reference: str | None = None, sections: Sequence[str] = SECTIONS) -> list[dict[str, Any]]:
+    """Masks to sample from, as a user names them.
+
+    Args:
+        path: a mask file; a folder (its files named as masks, or all its volumes where none is); a `datalist.json`.
+        reference: image or brain mask of the patient, for a single mask file.
+        sections: of a datalist.
+
+    Returns:
+        Items with `case`, `image` (the mask's path) and, where known, `reference` and `labels`.
+
+    Raises:
+        InputError: nothing there, or nothing that can be a mask.
+    """
+    path = as_path(path)
+    if path.suffix == ".json":
+        items = [_from_datalist(item, path) for item in load_datalist(path, sections)]
+    elif path.is_dir():
+        volumes = sorted(p for p in path.rglob("*") if volume_suffix(p) and not p.name.startswith("."))
+        masks = [p for p in volumes if _MASK_NAME.search(p.name[: -len(volume_suffix(p))])] or volumes
+        items = [{"case": case_name(p), "image": str(p)} for p in masks]
+    elif path.exists():
+        items = [{"case": case_name(path), "image": str(path)}]
+    else:
+        raise InputError(f"input {path}: no such file or folder; give a mask, a folder of masks or a datalist.json")
+    if not items:
+        raise InputError(f"input {path}: no mask found; give NIfTI or NRRD masks, for example X_seg.nii.gz")
+    if reference is not None:
+        if len(items) > 1:
+            raise InputError("reference: goes with a single mask; for several, give each its `reference` in a datalist.json")
+        reference = as_path(reference)
+        if not reference.is_file():
+            raise InputError(f"reference {reference}: no such file")
+        items[0]["reference"] = str(reference)
+    repeated = [name for name, count in Counter(item["case"] for item in items).items() if count > 1]
+    for item in items:
+        if item["case"] in repeated:
+            item["case"] = f"{Path(item['image']).parent.name}_{item['case']}"
+    return items
+
+
+def _from_datalist(item: Mapping[str, Any], path: Path) -> dict[str, Any]:
+    if "label" not in item:
+        raise InputError(f"{path}: case {item.get('case', '?')} has no label to sample from")
+    kept = {key: item[key] for key in ("reference", "labels") if key in item}
+    return {"case": item.get("case", case_name(item["label"])), "image": item["label"], **kept}
+
+
+def sample_seed(seed: int, case: str, sample: int) -> int:
+    """63-bit seed of one sample; depends on the run's seed, the case's name and the sample's number alone."""
+    digest = hashlib.sha256(f"{seed}|{case}|{sample}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") >> 1
+
+
+class SamplePlan:
+    """The items of one sampling run.
+
+    Args:
+        cases: from `find_masks`, or plain paths as other tools set them.
+        output_dir: where the samples' folders are.
+        facts: provenance that all samples share (bundle, weights, knobs).
+        num_samples: how many for each mask.
+        first_sample: number of the first one; sample 7 alone is the same as sample 7 among ten.
+        seed: of the run.
+        overwrite: replace samples of another provenance instead of refusing.
+
+    Attributes:
+        items: what is to be drawn: `image`, `case`, `sample`, `seed`, and `reference`, `labels` where given.
+        provenance: record of each sample, by its folder's name.
+        done: names of samples that exist with the same provenance.
+
+    Raises:
+        InputError: a sample of another provenance exists.
+    """
+
+    def __init__(
+        self,
+        cases: Sequence[Mapping[str, Any] | str],
+        output_dir: str,
+        facts: Mapping[str, Any],
+        num_samples: int = 1,
+        first_sample: int = 0,
+        seed: int = 0,
+        overwrite: bool = False,
+    ) -> None:
+        self.output_dir = as_path(output_dir)
+        self.items: list[dict[str, Any]] = []
+        self.provenance: dict[str, dict[str, Any]] = {}
+        self.done: list[str] = []
+        hashes: dict[str, str] = {}
+        for case in cases:
+            case = {"case": case_name(case), "image": str(case)} if isinstance(case, (str, Path)) else dict(case)
+            for sample in range(first_sample, first_sample + num_samples):
+                name = sample_name(case["case"], sample)
+                record = self._record(case, sample, facts, seed, hashes)
+                self.provenance[name] = record
+                if self._is_done(name, record, overwrite):
+                    self.done.append(name)
+                else:
+                    self.items.append({**case, "sample": sample, "seed": record["seed"]})
+        if self.done:
+            logger.info(f"{len(self.done)} of {len(self.provenance)} samples exist already and are kept")
+
+    @staticmethod
+    def _record(
+        case: Mapping[str, Any], sample: int, facts: Mapping[str, Any], seed: int, hashes: dict[str, str]
+    ) -> dict[str, Any]:
+        record = {**facts, "case": case["case"], "sample": sample, "seed": sample_seed(seed, case["case"], sample)}
+        for key, name in (("image", "input"), ("reference", "reference")):
+            path = case.get(key)
+            if path and Path(path).is_file():
+                if path not in hashes:
+                    hashes[path] = sha256_of_file(path)
+                record |= {name: Path(path).name, f"{name}_sha256": hashes[path]}
+        return record
+
+    def _is_done(self, name: str, record: Mapping[str, Any], overwrite: bool) -> bool:
+        folder = self.output_dir / name
+        if not folder.exists():
+            return False
+        found = read_provenance(folder)
+        if found is not None and same_provenance(found, record):
+            return True
+        if not overwrite:
+            changed = sorted(k for k in record if (found or {}).get(k) != record[k]) or ["provenance"]
+            raise InputError(
+                f"{folder}: exists with other {', '.join(changed[:3])}; choose another output_dir, or pass --overwrite True"
+            )
+        return False
+
+    def replace(self, name: str, finished: Path) -> Path:
+        """Put a finished temporary folder in its place; an older one goes only now."""
+        target = self.output_dir / name
+        if target.exists():
+            shutil.rmtree(target)
+        finished.rename(target)
+        return target
