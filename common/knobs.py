@@ -17,7 +17,16 @@ from .errors import InputError
 COUNTS = {"num_samples", "num_steps", "batch_size", "max_epochs", "val_interval", "num_encodings", "repeats"}
 WHOLE = COUNTS | {"seed", "first_sample", "num_workers"}
 SWITCHES = {"overwrite"}
-PATHS = {"input", "output_dir", "reference", "weights", "init_from", "autoencoder_weights", "datalist_file", "segmenter_weights"}
+PATHS = {
+    "input",
+    "output_dir",
+    "reference",
+    "weights",
+    "init_from",
+    "autoencoder_weights",
+    "datalist_file",
+    "segmenter_weights",
+}
 RATES = {"learning_rate", "guidance_scale"}
 
 

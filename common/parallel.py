@@ -35,7 +35,9 @@ def map_parallel(
     results = []
     if not items:
         return results
-    pool = ProcessPoolExecutor(min(workers, len(items)), get_context("forkserver"), _one_thread) if workers > 1 else None
+    pool = (
+        ProcessPoolExecutor(min(workers, len(items)), get_context("forkserver"), _one_thread) if workers > 1 else None
+    )
     try:
         produced = pool.map(function, items) if pool else map(function, items)
         for result in tqdm(produced, total=len(items), desc=description, unit="case"):

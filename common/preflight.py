@@ -103,7 +103,9 @@ def known_ids(bundle_root: Path) -> set[str]:
     ids: set[str] = set()
     for path in sorted((bundle_root / "configs").glob("*.json")):
         if path.name != "metadata.json":
-            ids |= {key.lstrip("+").split("#")[0].split("::")[0] for key in json.loads(path.read_text(encoding="utf-8"))}
+            ids |= {
+                key.lstrip("+").split("#")[0].split("::")[0] for key in json.loads(path.read_text(encoding="utf-8"))
+            }
     return ids
 
 

@@ -35,7 +35,9 @@ def read_state(path: str | Path) -> dict[str, torch.Tensor]:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
-        raise InputError(f"weights {path}: cannot be loaded, the file is truncated or holds more than weights") from error
+        raise InputError(
+            f"weights {path}: cannot be loaded, the file is truncated or holds more than weights"
+        ) from error
     state = state.get("model", state) if isinstance(state, dict) else state
     if not isinstance(state, dict) or not all(isinstance(v, torch.Tensor) for v in state.values()):
         raise InputError(f"weights {path}: holds no state dict")
@@ -100,7 +102,10 @@ def save_weights(network: nn.Module, path: str | Path, prefix: str = "", half: b
     """
     buffers = {name for name, _ in network.named_buffers()}
     state = {
-        prefix + key: (value.half() if half and value.is_floating_point() and key not in buffers else value).detach().cpu().contiguous()
+        prefix + key: (value.half() if half and value.is_floating_point() and key not in buffers else value)
+        .detach()
+        .cpu()
+        .contiguous()
         for key, value in network.state_dict().items()
     }
     write_atomically(path, lambda temporary: torch.save(state, temporary))

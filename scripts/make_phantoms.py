@@ -1,6 +1,6 @@
 """Write phantom cohorts in the raw formats of the real ones.
 
-    python scripts/make_phantoms.py brain --output DIR --num 20
+python scripts/make_phantoms.py brain --output DIR --num 20
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from pathlib import Path
 
 import _root  # noqa: F401
 import fire
+
 from common.errors import InputError, install_error_hook
 from common.io.files import make_output_dir
 from common.parallel import map_parallel

@@ -1,12 +1,13 @@
 """From a cohort as downloaded to a `datalist.json` that every bundle reads.
 
-    python scripts/prepare_data.py brats --source DIR --output DIR
+python scripts/prepare_data.py brats --source DIR --output DIR
 """
 
 from __future__ import annotations
 
 import _root  # noqa: F401
 import fire
+
 from common.cohorts.prepare_brats import prepare_brats
 from common.errors import install_error_hook
 

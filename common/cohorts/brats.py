@@ -27,7 +27,9 @@ _SUFFIXES = {
     "t1": "T1", "t1n": "T1", "t1ce": "T1C", "t1c": "T1C", "t1gd": "T1C", "t2": "T2", "t2w": "T2",
     "flair": "FLAIR", "t2f": "FLAIR", "seg": "label", "mask": "label", "label": "label",
 }  # fmt: skip
-_FILE = re.compile(rf"^(?P<case>.*?)[_\-.]?(?P<part>{'|'.join(sorted(_SUFFIXES, key=len, reverse=True))})$", re.IGNORECASE)
+_FILE = re.compile(
+    rf"^(?P<case>.*?)[_\-.]?(?P<part>{'|'.join(sorted(_SUFFIXES, key=len, reverse=True))})$", re.IGNORECASE
+)
 
 
 @dataclass
@@ -116,10 +118,14 @@ def check_case(case: BratsCase, labels: str | dict = "auto", resample_to: Path |
     return item
 
 
-def _on_one_grid(case: BratsCase, volumes: dict[str, MetaTensor], label: MetaTensor, folder: Path | None) -> dict[str, Path]:
+def _on_one_grid(
+    case: BratsCase, volumes: dict[str, MetaTensor], label: MetaTensor, folder: Path | None
+) -> dict[str, Path]:
     target = volumes["T1C"]
     if not same_grid(label, target):
-        raise InputError(f"{case.name}: the mask ({describe_grid(label)}) is not on the grid of T1C ({describe_grid(target)})")
+        raise InputError(
+            f"{case.name}: the mask ({describe_grid(label)}) is not on the grid of T1C ({describe_grid(target)})"
+        )
     paths = {name: case.parts[name] for name in CONTRASTS}
     for name, volume in volumes.items():
         if same_grid(volume, target):
@@ -132,5 +138,7 @@ def _on_one_grid(case: BratsCase, volumes: dict[str, MetaTensor], label: MetaTen
         resampled = ResampleToMatch(mode="bilinear", padding_mode="zeros")(volume, target)
         paths[name] = folder / f"{case.name}_{name}.nii.gz"
         folder.mkdir(parents=True, exist_ok=True)
-        save_nifti(paths[name], torch.as_tensor(resampled[0]).numpy(), target.affine.numpy(), f"{name} on the grid of T1C")
+        save_nifti(
+            paths[name], torch.as_tensor(resampled[0]).numpy(), target.affine.numpy(), f"{name} on the grid of T1C"
+        )
     return paths

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,9 @@ def split_by_patient(
     """
     if len(fractions) != 3 or min(fractions) < 0 or abs(sum(fractions) - 1) > 1e-6:
         raise InputError(f"fractions {tuple(fractions)}: give training, validation and test shares that sum to 1")
-    patients = sorted({item["patient"] for item in items}, key=lambda p: hashlib.sha256(f"{seed}|{p}".encode()).digest())
+    patients = sorted(
+        {item["patient"] for item in items}, key=lambda p: hashlib.sha256(f"{seed}|{p}".encode()).digest()
+    )
     edges = np.rint(np.cumsum(fractions) * len(patients)).astype(int)
     if patients and fractions[0] > 0:
         edges[0] = max(edges[0], 1)
@@ -53,7 +55,10 @@ def save_datalist(path: str | Path, sections: dict[str, list[dict]], **facts: An
     """
     path = Path(path)
     split_hash = sha256_of_json({name: [item["case"] for item in sections.get(name, [])] for name in SECTIONS})
-    relative = {name: [_with_paths(item, lambda p: os.path.relpath(p, path.parent)) for item in sections.get(name, [])] for name in SECTIONS}
+    relative = {
+        name: [_with_paths(item, lambda p: os.path.relpath(p, path.parent)) for item in sections.get(name, [])]
+        for name in SECTIONS
+    }
     write_json(path, {**facts, "split_sha256": split_hash, **relative})
     return split_hash
 
@@ -75,10 +80,12 @@ def load_datalist(path: str | Path, sections: str | Iterable[str] = SECTIONS) ->
     if not isinstance(content, dict) or not any(name in content for name in names):
         raise InputError(f"{path}: has no section {' or '.join(names)}; make it again with scripts/prepare_data.py")
     folder = path.parent.resolve()
-    return [_with_paths(item, lambda p: str((folder / p).resolve())) for name in names for item in content.get(name, [])]
+    return [
+        _with_paths(item, lambda p: str((folder / p).resolve())) for name in names for item in content.get(name, [])
+    ]
 
 
-def _with_paths(item: dict[str, Any], change) -> dict[str, Any]:
+def _with_paths(item: dict[str, Any], change: Callable[[str], str]) -> dict[str, Any]:
     changed = dict(item)
     for key in PATH_KEYS:
         if isinstance(item.get(key), str):

@@ -52,7 +52,9 @@ def write_pair_datalist(folder: str | Path, contrasts: Sequence[str]) -> Path:
     return path
 
 
-def write_nnunet_raw(items: Sequence[dict[str, Any]], nnunet_raw: str | Path, dataset_id: int, name: str, contrasts: Sequence[str]) -> Path:
+def write_nnunet_raw(
+    items: Sequence[dict[str, Any]], nnunet_raw: str | Path, dataset_id: int, name: str, contrasts: Sequence[str]
+) -> Path:
     """Datalist items to an nnU-Net v2 raw data set; the folder appears whole.
 
     Masks have canonical region values, or 1 for all tumour as soon as one case's regions are unknown.
@@ -71,7 +73,9 @@ def write_nnunet_raw(items: Sequence[dict[str, Any]], nnunet_raw: str | Path, da
         InputError: the data set exists already, or the name or number cannot be used.
     """
     if not 1 <= dataset_id <= 999 or not re.fullmatch(r"\w+", name):
-        raise InputError(f"dataset_id {dataset_id}, name {name}: give a number from 1 to 999 and a name of letters and digits")
+        raise InputError(
+            f"dataset_id {dataset_id}, name {name}: give a number from 1 to 999 and a name of letters and digits"
+        )
     target = Path(nnunet_raw) / f"Dataset{dataset_id:03d}_{name}"
     if target.exists():
         raise InputError(f"{target}: exists already; choose another dataset_id or remove it")

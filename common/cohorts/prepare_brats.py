@@ -72,8 +72,12 @@ def _check(keyed_case: tuple[str, BratsCase], labels: str | dict, resample_to: P
 
 
 def _case_key(case: BratsCase, labels: str | dict, resample: bool) -> str:
-    files = {part: [str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns] for part, path in case.parts.items()}
-    return sha256_of_json([case.name, files, labels if isinstance(labels, str) else sorted(map(str, labels.items())), resample])
+    files = {
+        part: [str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns] for part, path in case.parts.items()
+    }
+    return sha256_of_json(
+        [case.name, files, labels if isinstance(labels, str) else sorted(map(str, labels.items())), resample]
+    )
 
 
 def _read_record(record: Path) -> dict[str, dict[str, Any]]:

@@ -86,7 +86,9 @@ class AdversarialTrainer(SupervisedTrainer):
         engine.optimizer.step()
 
         if adversarial:
-            terms["discriminator"] = engine._train_discriminator(fake.detach(), engine.discriminator_input(inputs, engine.real_image(target)))
+            terms["discriminator"] = engine._train_discriminator(
+                fake.detach(), engine.discriminator_input(inputs, engine.real_image(target))
+            )
         engine.fire_event(IterationEvents.MODEL_COMPLETED)
         engine.state.output[Keys.LOSS] = loss.detach()
         engine.state.output["terms"] = {name: float(term.detach()) for name, term in terms.items()}
@@ -95,8 +97,12 @@ class AdversarialTrainer(SupervisedTrainer):
     def _train_discriminator(self, fake: torch.Tensor, real: torch.Tensor) -> torch.Tensor:
         self.discriminator.requires_grad_(True).train()
         self.discriminator_optimizer.zero_grad(set_to_none=True)
-        fake_loss = self.adversarial_loss(self.discriminator(fake)[-1].float(), target_is_real=False, for_discriminator=True)
-        real_loss = self.adversarial_loss(self.discriminator(real)[-1].float(), target_is_real=True, for_discriminator=True)
+        fake_loss = self.adversarial_loss(
+            self.discriminator(fake)[-1].float(), target_is_real=False, for_discriminator=True
+        )
+        real_loss = self.adversarial_loss(
+            self.discriminator(real)[-1].float(), target_is_real=True, for_discriminator=True
+        )
         loss = 0.5 * (fake_loss + real_loss)
         loss.backward()
         self.discriminator_optimizer.step()

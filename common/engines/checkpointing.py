@@ -106,7 +106,13 @@ class ExportWeights:
         prefix: str = "",
         rank: int = 0,
     ) -> None:
-        self.network, self.path, self.parts, self.prefix, self.rank = network, Path(path), dict(parts or {}), prefix, rank
+        self.network, self.path, self.parts, self.prefix, self.rank = (
+            network,
+            Path(path),
+            dict(parts or {}),
+            prefix,
+            rank,
+        )
 
     def attach(self, engine: Engine) -> None:
         """Run at `COMPLETED`."""

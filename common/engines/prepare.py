@@ -28,8 +28,8 @@ class AutoencoderPrepareBatch(PrepareBatch):
 class DiffusionPrepareBatch(PrepareBatch):
     """Noisy latent in, what the denoiser is to predict out.
 
-    Items hold `latent` (normalised), `noise`, `timestep` and `condition`; see `LatentDataset`, which draws them, so that
-    nothing here is random.
+    Items hold `latent` (normalised), `noise`, `timestep` and `condition`; see `LatentDataset`, which draws
+    them, so that nothing here is random.
 
     Args:
         scheduler: diffusers scheduler; its `prediction_type` (epsilon or v_prediction) decides the target.

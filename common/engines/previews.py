@@ -42,7 +42,11 @@ class ReconstructionPreview:
         position = int(np.argmax((mask[0] > 0).sum((0, 1))))
         rows = [_contrast_row(image, position), _contrast_row(reconstruction, position)]
         title = f"epoch {engine.state.epoch}: input above, reconstruction below"
-        save_png(make_output_dir(self.folder) / f"epoch_{engine.state.epoch:04d}.png", mosaic(rows, self.contrasts, title), title)
+        save_png(
+            make_output_dir(self.folder) / f"epoch_{engine.state.epoch:04d}.png",
+            mosaic(rows, self.contrasts, title),
+            title,
+        )
 
 
 def _is_first(engine: Engine, event: int) -> bool:
@@ -88,7 +92,9 @@ class SamplePreview:
         self.network.eval()
         device = next(self.network.parameters()).device
         seeds = torch.arange(len(self.conditions))
-        samples = self.inferer(inputs=self.conditions.to(device), network=self.network, seeds=seeds).float().cpu().numpy()
+        samples = (
+            self.inferer(inputs=self.conditions.to(device), network=self.network, seeds=seeds).float().cpu().numpy()
+        )
         rows = []
         for condition, sample in zip(self.conditions.numpy(), samples, strict=True):
             position = int(np.argmax(condition[0].sum((0, 1))))

@@ -67,7 +67,9 @@ class SampleWriter:
         folder.mkdir()
         save_nifti(folder / mask_file(case, sample), mask, affine, f"{self.description}, condition mask")
         for contrast, volume in zip(self.contrasts, image, strict=True):
-            save_nifti(folder / contrast_file(case, sample, contrast), volume, affine, f"{self.description}, {contrast}")
+            save_nifti(
+                folder / contrast_file(case, sample, contrast), volume, affine, f"{self.description}, {contrast}"
+            )
         title = f"{self.description}   {name}"
         save_png(folder / PREVIEW, case_preview(image, regions, affine, self.contrasts, title), title)
         names = {value: REGION_NAMES[region] for value, region in sorted(mapping.items())}

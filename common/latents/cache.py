@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 
 
 class LatentCache:
-    """Arrays of encoded cases in a folder: `mean.npy`, `std.npy` (N, K, L, x, y, z) float16, `mask.npy` (N, K, X, Y, Z).
+    """Encoded cases in a folder: `mean.npy`, `std.npy` (N, K, L, x, y, z) float16, `mask.npy` (N, K, X, Y, Z) uint8.
 
     Args:
         folder: where the cache lies or is to be made; a cache of other data or another autoencoder is replaced.
@@ -56,7 +56,9 @@ class LatentCache:
             self._make(dataset, network, num_encodings, batch_size, num_workers)
         if distributed:
             torch.distributed.barrier()
-        self.mean, self.std, self.mask = (np.load(self.folder / f"{name}.npy", mmap_mode="r") for name in ("mean", "std", "mask"))
+        self.mean, self.std, self.mask = (
+            np.load(self.folder / f"{name}.npy", mmap_mode="r") for name in ("mean", "std", "mask")
+        )
 
     def __len__(self) -> int:
         return len(self.mean)
@@ -66,7 +68,14 @@ class LatentCache:
         return facts.is_file() and json.loads(facts.read_text())["fingerprint"] == self.fingerprint
 
     @torch.no_grad()
-    def _make(self, dataset: SeededPersistentDataset, network: nn.Module, num_encodings: int, batch_size: int, num_workers: int) -> None:
+    def _make(
+        self,
+        dataset: SeededPersistentDataset,
+        network: nn.Module,
+        num_encodings: int,
+        batch_size: int,
+        num_workers: int,
+    ) -> None:
         network.eval()
         device = next(network.parameters()).device
         partial = self.folder.with_name(self.folder.name + ".partial")
@@ -90,7 +99,9 @@ class LatentCache:
                     progress.update(len(value))
         for array in arrays.values():
             array.flush()
-        write_json(partial / "cache.json", {"fingerprint": self.fingerprint, "cases": len(dataset), "encodings": num_encodings})
+        write_json(
+            partial / "cache.json", {"fingerprint": self.fingerprint, "cases": len(dataset), "encodings": num_encodings}
+        )
         shutil.rmtree(self.folder, ignore_errors=True)
         partial.rename(self.folder)
 

@@ -40,7 +40,9 @@ class PerceptualTerm(nn.Module):
             repeats = [1, self.channels] + [1] * (first.ndim - 2)
             pairs = [network(v.repeat(*repeats)) for v in (first, second)]
             levels = zip(*[p if isinstance(p, (list, tuple)) else [p] for p in pairs], strict=True)
-            terms += [functional.mse_loss(functional.normalize(a, dim=1), functional.normalize(b, dim=1)) for a, b in levels]
+            terms += [
+                functional.mse_loss(functional.normalize(a, dim=1), functional.normalize(b, dim=1)) for a, b in levels
+            ]
         return torch.stack(terms).mean()
 
 

@@ -32,7 +32,11 @@ def _filter(volume: torch.Tensor, window: torch.Tensor) -> torch.Tensor:
 
 
 def ssim_terms(
-    first: torch.Tensor, second: torch.Tensor, data_range: float | torch.Tensor, window_size: int = 11, sigma: float = 1.5
+    first: torch.Tensor,
+    second: torch.Tensor,
+    data_range: float | torch.Tensor,
+    window_size: int = 11,
+    sigma: float = 1.5,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """SSIM and its contrast-structure factor at every position where the window fits.
 

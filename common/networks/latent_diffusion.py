@@ -46,8 +46,8 @@ class MaskConditionedLatentDiffusion(nn.Module):
         null_condition: mask value that stands for "no condition given" in guidance; outside {0, 1}, since a mask of
             zeros says that there is no tumour.
 
-    Buffers `latent_shift` and `latent_scale`, (1, L, 1, 1, 1), hold the latents' mean and standard deviation per channel
-    over the training set; NaN until measured, so that nothing can be sampled without them.
+    Buffers `latent_shift` and `latent_scale`, (1, L, 1, 1, 1), hold the latents' mean and standard deviation per
+    channel over the training set; NaN until measured, so that nothing can be sampled without them.
     """
 
     def __init__(

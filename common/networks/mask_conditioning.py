@@ -45,7 +45,9 @@ class MaskConditioner(nn.Module):
         last = channels[-1]
         self.to_map = nn.Conv3d(last, map_channels, 3, padding=1)
         self.to_tokens = nn.Sequential(
-            nn.Conv3d(last, last, 3, stride=2, padding=1), nn.SiLU(), nn.Conv3d(last, token_channels, 3, stride=2, padding=1)
+            nn.Conv3d(last, last, 3, stride=2, padding=1),
+            nn.SiLU(),
+            nn.Conv3d(last, token_channels, 3, stride=2, padding=1),
         )
 
     def forward(self, mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -63,7 +63,7 @@ def make_brain_tumor(seed: int, spacing_mm: float = 2.5, noise: float = NOISE) -
     points = _head_coordinates(rng, shape, spacing_mm)
     brain, tissue = _anatomy(rng, points, spacing_mm)
     label = _tumor(rng, points, brain, tissue, spacing_mm)
-    image, clean = _contrasts(rng, points, brain, tissue, label, spacing_mm, noise)
+    image, clean = _contrasts(rng, brain, tissue, label, spacing_mm, noise)
     return BrainTumorPhantom(image, clean, label, (spacing_mm,) * 3)
 
 
@@ -178,7 +178,9 @@ def _tumor(rng: np.random.Generator, points: np.ndarray, brain: np.ndarray, tiss
     return label
 
 
-def _contrasts(rng, points, brain, tissue, label, spacing_mm, noise):
+def _contrasts(
+    rng: np.random.Generator, brain: np.ndarray, tissue: dict, label: np.ndarray, spacing_mm: float, noise: float
+) -> tuple[np.ndarray, np.ndarray]:
     """Four contrasts: tissue mixture, texture, bias field, noise."""
     shape = brain.shape
     fractions = {name: tissue[name].copy() for name in ("white_matter", "grey_matter", "csf")}

@@ -15,7 +15,7 @@ MARGIN, CAPTION = 4, 18
 
 
 def window(volume: np.ndarray, low: float = 0.5, high: float = 99.5) -> np.ndarray:
-    """Intensities to [0, 255] by percentiles of the non-background voxels (background: the most frequent edge value)."""
+    """Intensities to [0, 255] by percentiles of the non-background voxels (background: the first voxel's value)."""
     inside = volume[volume != volume.flat[0]]
     if inside.size == 0:
         return np.zeros(volume.shape, np.uint8)
@@ -47,7 +47,9 @@ def mosaic(rows: Sequence[Sequence[np.ndarray]], captions: Sequence[str], title:
     widths = [max(row[i].shape[1] for row in rows if i < len(row)) for i in range(max(map(len, rows)))]
     heights = [max(p.shape[0] for p in row) for row in rows]
     head = CAPTION * (1 + bool(title))
-    sheet = Image.new("RGB", (sum(widths) + MARGIN * (len(widths) + 1), head + sum(heights) + MARGIN * (len(heights) + 1)))
+    sheet = Image.new(
+        "RGB", (sum(widths) + MARGIN * (len(widths) + 1), head + sum(heights) + MARGIN * (len(heights) + 1))
+    )
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(13)
     if title:
         draw.text((MARGIN, 2), title, fill=(255, 220, 120), font=font)

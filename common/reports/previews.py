@@ -1,4 +1,4 @@
-"""The picture that goes with each synthetic case: three planes through the tumour, all contrasts, the mask in colour."""
+"""The picture that goes with each synthetic case: three planes through the tumour, the mask in colour."""
 
 from __future__ import annotations
 
@@ -49,5 +49,7 @@ def _crop_to_content(volume: np.ndarray, mask: np.ndarray, margin: int = 3) -> t
     occupied = np.argwhere((volume != 0).any(axis=0) | (mask > 0))
     if len(occupied) == 0:
         return volume, mask
-    box = tuple(slice(max(0, a - margin), b + 1 + margin) for a, b in zip(occupied.min(0), occupied.max(0), strict=True))
+    box = tuple(
+        slice(max(0, a - margin), b + 1 + margin) for a, b in zip(occupied.min(0), occupied.max(0), strict=True)
+    )
     return volume[(slice(None), *box)], mask[box]

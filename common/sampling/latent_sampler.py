@@ -17,8 +17,8 @@ from ..errors import InputError
 class LatentDiffusionSampler(Inferer):
     """Callable inferer: condition in, decoded volume out.
 
-    All noise of a sample (the start and, with DDPM or eta above 0, each step's) comes from a generator of its own on the
-    CPU, so that a sample depends on its seed alone, not on its place in a batch or on the device's generator.
+    All noise of a sample (the start and, with DDPM or eta above 0, each step's) comes from a generator of its own on
+    the CPU, so that a sample depends on its seed alone, not on its place in a batch or on the device's generator.
 
     Args:
         scheduler: diffusers scheduler; its prediction type has to be the one that the network was trained for.
@@ -51,7 +51,12 @@ class LatentDiffusionSampler(Inferer):
 
     @torch.no_grad()
     def __call__(
-        self, inputs: torch.Tensor, network: Any, *args: Any, seeds: Sequence[int] | torch.Tensor | None = None, **kwargs: Any
+        self,
+        inputs: torch.Tensor,
+        network: Any,
+        *args: Any,
+        seeds: Sequence[int] | torch.Tensor | None = None,
+        **kwargs: Any,
     ) -> torch.Tensor:
         """Sample one volume for each condition.
 
@@ -64,7 +69,9 @@ class LatentDiffusionSampler(Inferer):
             Volumes (B, C, X, Y, Z), float32, in the units that the autoencoder was trained in.
         """
         if not torch.isfinite(network.latent_scale).all():
-            raise InputError("the weights hold no latent statistics; train the second stage, or use the bundle's model.pt")
+            raise InputError(
+                "the weights hold no latent statistics; train the second stage, or use the bundle's model.pt"
+            )
         inputs = inputs.as_tensor() if hasattr(inputs, "as_tensor") else inputs
         batch = inputs.shape[0]
         seeds = range(self.seed, self.seed + batch) if seeds is None else [int(seed) for seed in seeds]
@@ -87,7 +94,9 @@ class LatentDiffusionSampler(Inferer):
             steps = timestep.expand(len(conditions)).to(inputs.device)
             scaled = scheduler.scale_model_input(latent, timestep)
             with autocast:
-                prediction = network.denoiser.denoise(torch.cat([scaled, scaled]) if guided else scaled, steps, features)
+                prediction = network.denoiser.denoise(
+                    torch.cat([scaled, scaled]) if guided else scaled, steps, features
+                )
             prediction = prediction.float()
             if guided:
                 conditional, unconditional = prediction.chunk(2)

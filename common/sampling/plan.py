@@ -23,7 +23,9 @@ logger = logging.getLogger(__name__)
 _MASK_NAME = re.compile(r"(seg|mask|label)(\.seg)?$", re.IGNORECASE)
 
 
-def find_masks(path: str | Path, reference: str | None = None, sections: Sequence[str] = SECTIONS) -> list[dict[str, Any]]:
+def find_masks(
+    path: str | Path, reference: str | None = None, sections: Sequence[str] = SECTIONS
+) -> list[dict[str, Any]]:
     """Masks to sample from, as a user names them.
 
     Args:
@@ -52,7 +54,9 @@ def find_masks(path: str | Path, reference: str | None = None, sections: Sequenc
         raise InputError(f"input {path}: no mask found; give NIfTI or NRRD masks, for example X_seg.nii.gz")
     if reference is not None:
         if len(items) > 1:
-            raise InputError("reference: goes with a single mask; for several, give each its `reference` in a datalist.json")
+            raise InputError(
+                "reference: goes with a single mask; for several, give each its `reference` in a datalist.json"
+            )
         reference = as_path(reference)
         if not reference.is_file():
             raise InputError(f"reference {reference}: no such file")
@@ -149,7 +153,8 @@ class SamplePlan:
         if not overwrite:
             changed = sorted(k for k in record if (found or {}).get(k) != record[k]) or ["provenance"]
             raise InputError(
-                f"{folder}: exists with other {', '.join(changed[:3])}; choose another output_dir, or pass --overwrite True"
+                f"{folder}: exists with other {', '.join(changed[:3])}; choose another output_dir, "
+                "or pass --overwrite True"
             )
         return False
 

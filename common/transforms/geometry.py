@@ -72,7 +72,9 @@ class SamplingCanvasd(MapTransform):
             try:
                 item["canvas"] = content_canvas(reference)
             except InputError as error:
-                raise InputError(f"reference {item['reference']}: has no voxel on the mask's grid; is it this patient's?") from error
+                raise InputError(
+                    f"reference {item['reference']}: has no voxel on the mask's grid; is it this patient's?"
+                ) from error
             item["canvas_source"] = "reference"
         elif is_atlas_grid(mask):
             item["canvas"], item["canvas_source"] = atlas_canvas(mask), "atlas"
@@ -80,8 +82,8 @@ class SamplingCanvasd(MapTransform):
             item["canvas"] = torch.tensor([[0.0] * 3, list(mask.shape[-3:])], dtype=torch.float64)
             item["canvas_source"] = "whole grid"
             warnings.warn(
-                f"{item.get('case', 'the mask')}: the grid is not the atlas' (240 x 240 x 155 mm), so the head is drawn "
-                "to fill the whole grid; pass --reference with an image or brain mask of the patient to place it",
+                f"{item.get('case', 'the mask')}: the grid is not the atlas' (240 x 240 x 155 mm), so the head is "
+                "drawn to fill the whole grid; pass --reference with an image or brain mask of the patient to place it",
                 stacklevel=2,
             )
         return item

@@ -65,7 +65,9 @@ class LoadContrastsd(MapTransform):
                 raise InputError(f"{paths}: has {volume.shape[0]} channels, {len(self.contrasts)} contrasts are needed")
             return volume[order]
         if len(paths) != len(self.contrasts):
-            raise InputError(f"{item.get('case', 'case')}: {len(paths)} files for the contrasts {', '.join(self.contrasts)}")
+            raise InputError(
+                f"{item.get('case', 'case')}: {len(paths)} files for the contrasts {', '.join(self.contrasts)}"
+            )
         volumes = [load_volume(path) for path in paths]
         for name, volume, path in zip(self.contrasts, volumes, paths, strict=True):
             if not same_grid(volume, volumes[0]):
@@ -146,11 +148,8 @@ def brain_mask(image: torch.Tensor, background: float) -> torch.Tensor:
     tissue; with background 0, voxels near 0 in every contrast are taken as background.
     """
     volume = torch.as_tensor(image).float()
-    if background == 0:
-        candidate = volume.abs().amax(dim=0) > 0.25
-    else:
-        # No tissue is dark in all four contrasts at once, so the mean separates better than any one.
-        candidate = volume.mean(dim=0) > 0.55 * background
+    # No tissue is dark in all four contrasts at once, so their mean separates better than any one.
+    candidate = volume.mean(dim=0) > 0.55 * background if background < 0 else volume.abs().amax(dim=0) > 0.25
     components, count = ndimage.label(candidate.numpy())
     if count == 0:
         return candidate
@@ -183,7 +182,9 @@ class ExtendBraind(MapTransform):
             if brain.any():
                 nearest = ndimage.distance_transform_edt(~brain.numpy(), return_distances=False, return_indices=True)
                 extended = torch.from_numpy(extended.numpy()[(slice(None), *nearest)])
-            item[key] = MetaTensor(torch.cat([extended, brain[None].float()]), meta=getattr(item[self.like], "meta", None))
+            item[key] = MetaTensor(
+                torch.cat([extended, brain[None].float()]), meta=getattr(item[self.like], "meta", None)
+            )
         return item
 
 
@@ -192,8 +193,8 @@ class RestoreBraind(MapTransform):
 
     Args:
         keys: volumes from `ExtendBraind`, (C + 1, X, Y, Z); become (C, X, Y, Z), float32.
-        intensity: `reference` maps z-scores to `mean + std * z`, at least 1 in the brain, so that viewers and tools that
-            take 0 for background work; `zscore` leaves them.
+        intensity: `reference` maps z-scores to `mean + std * z`, at least 1 in the brain, so that viewers and tools
+            that take 0 for background work; `zscore` leaves them.
         mean, std: one for each contrast, of a stated reference.
     """
 

@@ -22,7 +22,13 @@ from ..io.volumes import load_volume
 
 BACKGROUND, NECROSIS, OEDEMA, ENHANCING = 0, 1, 2, 3
 WHOLE = 4  # tumour of unknown region, canonical value of a whole-tumour mask
-REGION_VALUES = {"background": BACKGROUND, "necrosis": NECROSIS, "oedema": OEDEMA, "enhancing": ENHANCING, "whole": WHOLE}
+REGION_VALUES = {
+    "background": BACKGROUND,
+    "necrosis": NECROSIS,
+    "oedema": OEDEMA,
+    "enhancing": ENHANCING,
+    "whole": WHOLE,
+}
 REGION_NAMES = {value: name for name, value in REGION_VALUES.items()}
 
 CONVENTIONS: dict[str, dict[int, int]] = {
@@ -59,7 +65,9 @@ def region_map(labels: str | Mapping, values: set[int], path: str = "") -> dict[
     if labels in CONVENTIONS:
         return _checked(CONVENTIONS[labels], values, where, f"labels={labels}")
     if labels != "auto":
-        raise InputError(f"labels={labels}: unknown; use auto, {', '.join(CONVENTIONS)}, whole or a map such as {{1: oedema}}")
+        raise InputError(
+            f"labels={labels}: unknown; use auto, {', '.join(CONVENTIONS)}, whole or a map such as {{1: oedema}}"
+        )
     return _automatic(values, where, path)
 
 

@@ -1,0 +1,35 @@
+"""Several processes of one training, started by `torchrun`."""
+
+from __future__ import annotations
+
+import torch
+from torch import distributed, nn
+from torch.nn.parallel import DistributedDataParallel
+
+
+class ProcessGroup:
+    """The process group of a run: NCCL on CUDA, gloo on CPU.
+
+    Args:
+        device: of this process.
+    """
+
+    def __init__(self, device: str | torch.device) -> None:
+        self.device = torch.device(device)
+
+    def start(self) -> None:
+        """Join the group; first item of the run."""
+        if self.device.type == "cuda":
+            torch.cuda.set_device(self.device)
+        distributed.init_process_group("nccl" if self.device.type == "cuda" else "gloo")
+
+    def stop(self) -> None:
+        """Wait for the others and leave."""
+        distributed.barrier()
+        distributed.destroy_process_group()
+
+
+def wrap(module: nn.Module, device: str | torch.device) -> DistributedDataParallel:
+    """A module on its device, with gradients averaged over the processes."""
+    device = torch.device(device)
+    return DistributedDataParallel(module, device_ids=[device.index] if device.type == "cuda" else None)
