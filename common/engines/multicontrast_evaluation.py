@@ -220,7 +220,10 @@ class MultiContrastEvaluation:
                     "real images (ceiling)": mean_with_interval([r["dice_real"][name] for r in records]),
                 }
             )
-        note = "Dice between the mask and a segmentation by a small network trained on images of the cohort, never synthetic."
+        note = (
+            "Dice between the mask and a segmentation by a small network that was trained on the cohort's own images, "
+            "never on samples."
+        )
         report.add(
             "Adherence to the mask",
             ("region", "samples", "lowest sample", "reconstructions", "real images (ceiling)"),
@@ -236,7 +239,9 @@ class MultiContrastEvaluation:
             rows.append(
                 {"contrast": name, "samples": _mean(samples), "real images": _mean(real), "n samples": len(samples)}
             )
-        note = "Share of volumes whose necrosis, enhancing rim, oedema and brain are ordered from dark to bright as expected."
+        note = (
+            "Share of volumes with necrosis, enhancing rim, oedema and brain in the expected order from dark to bright."
+        )
         report.add("Order of intensities", ("contrast", "samples", "real images", "n samples"), rows, note)
 
     def _add_distribution(self, report: Report, records: list[dict[str, Any]], floor: list[dict[str, Any]]) -> None:
@@ -259,7 +264,8 @@ class MultiContrastEvaluation:
         note = (
             f"Features: {self.extractor.name}, sha256 {self.extractor.sha256[:16]}, "
             f"{len(records[0]['real_features'][0])} numbers a volume, standardised by the held-out real cases. "
-            "KID is unbiased, FD (Fréchet) is biased upward at this n. The floor is held-out real against other real cases at the same n."
+            "KID is unbiased, FD (Fréchet) is biased upward at this n. The floor is held-out real against other real "
+            "cases at the same n."
         )
         report.add("Distribution distance", ("contrast", "n", "KID", "KID floor", "FD", "FD floor"), rows, note)
 

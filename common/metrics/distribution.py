@@ -15,7 +15,7 @@ def frechet_distance(first: torch.Tensor, second: torch.Tensor) -> float:
         first, second: (N, F) and (M, F); N and M have to exceed F for full-rank covariances.
     """
     first, second = first.double(), second.double()
-    covariance_1, covariance_2 = torch.cov(first.T).atleast_2d(), torch.cov(second.T).atleast_2d()
+    covariance_1, covariance_2 = (torch.atleast_2d(torch.cov(f.T)) for f in (first, second))
     # The square root's trace is the sum of the square roots of the product's eigenvalues, real and not negative.
     roots = torch.linalg.eigvals(covariance_1 @ covariance_2).real.clamp(min=0).sqrt().sum()
     difference = first.mean(0) - second.mean(0)

@@ -1,0 +1,172 @@
+"""All trainings at a tiny size: they run, learn, resume to the same result, and refuse what does not belong together."""
+
+import csv
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+
+from common.io.files import sha256_of_file
+from tests.conftest import BRAIN, TINY, error_line, run_bundle
+
+STAGE_1 = {key: TINY[key] for key in ("spatial_size", "autoencoder_channels", "autoencoder_groups", "ssim_crop")}
+STAGE_2 = {key: value for key, value in TINY.items() if key != "ssim_crop"}
+SHORT = {"batch_size": 2, "val_interval": 2, "device": "cpu"}
+
+
+def curve(folder):
+    with (folder / "learning_curve.csv").open(newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
+def same_weights(first, second):
+    first, second = (torch.load(path, weights_only=True) for path in (first, second))
+    return first.keys() == second.keys() and all(torch.equal(first[key], second[key]) for key in first)
+
+
+@pytest.fixture(scope="module")
+def autoencoder(datalist, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("autoencoder")
+    run_bundle("train_autoencoder.json", input=datalist, output_dir=folder, max_epochs=4, **SHORT, **STAGE_1)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def diffusion(datalist, autoencoder, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("diffusion")
+    knobs = {"autoencoder_weights": autoencoder / "model_autoencoder.pt", "max_epochs": 4, "preview_interval": 4}
+    run_bundle("train_diffusion.json", input=datalist, output_dir=folder, **knobs, **SHORT, **STAGE_2)
+    return folder
+
+
+def kill_after_epoch(command, checkpoint, epoch):
+    """Start a training and kill it without warning once the checkpoint of an epoch is there."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(command, cwd="/", env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    limit = time.monotonic() + 300
+    while time.monotonic() < limit and process.poll() is None:
+        if checkpoint.is_file() and torch.load(checkpoint, weights_only=True)["epoch"] >= epoch:
+            break
+        time.sleep(0.05)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    return torch.load(checkpoint, weights_only=True)["epoch"]
+
+
+def command_line(config, **overrides):
+    options = [part for key, value in overrides.items() for part in (f"--{key}", str(value))]
+    return [sys.executable, "-m", "monai.bundle", "run", "--config_file", str(BRAIN / "configs" / config), *options]
+
+
+def test_first_stage_learns_and_leaves_curve_pictures_and_weights(autoencoder):
+    rows = curve(autoencoder)
+    assert [row["epoch"] for row in rows] == ["1", "2", "3", "4"]
+    assert float(rows[-1]["loss"]) < float(rows[0]["loss"])
+    assert float(rows[-1]["validation_mae"]) < 4
+    assert sorted(p.name for p in (autoencoder / "previews").iterdir()) == ["epoch_0002.png", "epoch_0004.png"]
+    state = torch.load(autoencoder / "model_autoencoder.pt", weights_only=True)
+    assert all(key.startswith("autoencoder.") for key in state)
+    assert all(value.dtype == torch.float16 for value in state.values())
+
+
+def test_second_stage_measures_latents_and_leaves_weights_that_sample(diffusion, tmp_path):
+    state = torch.load(diffusion / "model.pt", weights_only=True)
+    assert state["latent_scale"].dtype == torch.float32
+    assert (state["latent_scale"] > 0).all()
+    assert (diffusion / "previews" / "epoch_0004.png").is_file()
+    assert any((diffusion / "tensorboard").iterdir())
+    run_bundle("inference.json", weights=diffusion / "model.pt", output_dir=tmp_path, num_steps=2, **STAGE_2)
+    assert (tmp_path / "PhantomBraTS_10000_sample0" / "preview.png").is_file()
+
+
+@pytest.mark.parametrize("stage", [1, 2])
+def test_killed_training_continues_to_the_result_of_an_uninterrupted_one(
+    stage, datalist, autoencoder, diffusion, tmp_path
+):
+    config, weights = (("train_autoencoder.json", "model_autoencoder.pt"), ("train_diffusion.json", "model.pt"))[
+        stage - 1
+    ]
+    knobs = {
+        "input": datalist,
+        "output_dir": tmp_path,
+        "max_epochs": 4,
+        **SHORT,
+        **(STAGE_1 if stage == 1 else STAGE_2),
+    }
+    if stage == 2:
+        knobs |= {"autoencoder_weights": autoencoder / "model_autoencoder.pt", "preview_interval": 4}
+    reached = kill_after_epoch(command_line(config, **knobs), tmp_path / "checkpoint.pt", 2)
+    assert 2 <= reached < 4, "the training was over before it could be killed"
+    result = run_bundle(config, **knobs)
+    assert f"continuing after epoch {reached}" in result.stdout + result.stderr
+    uninterrupted = (autoencoder, diffusion)[stage - 1]
+    assert same_weights(tmp_path / weights, uninterrupted / weights)
+    assert [row["loss"] for row in curve(tmp_path)] == [row["loss"] for row in curve(uninterrupted)]
+
+
+def test_training_with_other_settings_is_refused_in_the_same_folder(datalist, autoencoder):
+    knobs = {"input": datalist, "output_dir": autoencoder, "max_epochs": 4, **SHORT, **STAGE_1}
+    line = error_line(run_bundle("train_autoencoder.json", learning_rate=0.5, check=False, **knobs))
+    assert "other settings" in line
+
+
+def test_fine_tuning_starts_from_given_weights(datalist, diffusion, tmp_path):
+    knobs = {"input": datalist, "output_dir": tmp_path, "max_epochs": 1, "learning_rate": 0, "weight_decay": 0}
+    run_bundle("train_diffusion.json", init_from=diffusion / "model.pt", **knobs, **SHORT, **STAGE_2)
+    assert same_weights(tmp_path / "model.pt", diffusion / "model.pt")
+
+
+def test_adversarial_and_perceptual_terms_join(datalist, tmp_path):
+    network = tmp_path / "features.pt"
+    torch.jit.save(torch.jit.trace(torch.nn.Conv3d(1, 4, 3), torch.rand(1, 1, 8, 8, 8)), str(network))
+    knobs = {"adversarial_weight": 0.1, "adversarial_start": 2, "perceptual_weight": 0.1, "perceptual_file": network}
+    knobs |= {"perceptual_sha256": sha256_of_file(network), "spatial_size": [32, 32, 32], "max_epochs": 2}
+    run_bundle("train_autoencoder.json", input=datalist, output_dir=tmp_path / "out", **{**SHORT, **STAGE_1, **knobs})
+    first, second = curve(tmp_path / "out")
+    assert float(first["perceptual"]) > 0
+    assert not first["adversarial"]
+    assert float(second["adversarial"]) > 0
+    assert float(second["discriminator"]) > 0
+
+
+def test_two_processes_train_together(datalist, autoencoder, tmp_path):
+    torchrun = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m")
+    knobs = {"input": datalist, "output_dir": tmp_path / "a", "max_epochs": 2, **SHORT, **STAGE_1}
+    knobs.pop("device")
+    run_bundle(["train_autoencoder.json", "multi_gpu_train.json"], prefix=torchrun, **knobs)
+    assert (tmp_path / "a" / "model_autoencoder.pt").is_file()
+    knobs = {
+        **knobs,
+        **STAGE_2,
+        "output_dir": tmp_path / "d",
+        "autoencoder_weights": autoencoder / "model_autoencoder.pt",
+    }
+    knobs.pop("ssim_crop")
+    run_bundle(["train_diffusion.json", "multi_gpu_train.json"], prefix=torchrun, **knobs)
+    assert torch.isfinite(torch.load(tmp_path / "d" / "model.pt", weights_only=True)["latent_scale"]).all()
+
+
+def test_real_cases_are_prepared_and_train_both_stages(real_data, tmp_path):
+    from tests.conftest import run_script
+
+    source = tmp_path / "raw"
+    source.mkdir()
+    for name in ("BraTS2021_01476", "BraTS-GLI-00000-000"):
+        (source / name).symlink_to(real_data / "brain_mri" / name)
+    run_script("prepare_data.py", "brats", "--source", source, "--output", tmp_path, "--fractions", "(0.5,0.5,0)")
+    short = {"input": tmp_path / "datalist.json", "batch_size": 1, "max_epochs": 2, "val_interval": 2, "device": "cpu"}
+    run_bundle("train_autoencoder.json", output_dir=tmp_path / "a", **short, **STAGE_1)
+    weights = tmp_path / "a" / "model_autoencoder.pt"
+    run_bundle("train_diffusion.json", output_dir=tmp_path / "d", autoencoder_weights=weights, **short, **STAGE_2)
+    assert (tmp_path / "d" / "model.pt").is_file()
+
+
+def test_tracking_by_mlflow(datalist, tmp_path):
+    pytest.importorskip("mlflow", reason="mlflow is not installed (extra: track)")
+    knobs = {"input": datalist, "output_dir": tmp_path, "max_epochs": 1, "tracking": "mlflow"}
+    run_bundle("train_autoencoder.json", cwd=tmp_path, **knobs, **SHORT, **STAGE_1)
+    assert list(tmp_path.rglob("mlruns.db"))

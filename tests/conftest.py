@@ -1,0 +1,100 @@
+"""Fixtures shared by all tests: phantom cohorts, real cases where there are any, bundles in processes of their own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from common.cohorts.prepare_brats import prepare_brats  # noqa: E402
+from common.phantoms.write_brats import write_case  # noqa: E402
+
+BRAIN = ROOT / "bundles" / "brain_tumor_multicontrast_diffusion"
+REAL_DATA = "ONCOSYNTH_REAL_DATA"
+
+# A network small enough to train for a few steps in a test; sizes only, everything else as shipped.
+TINY = {
+    "spatial_size": [32, 32, 16],
+    "autoencoder_channels": [8, 16],
+    "autoencoder_groups": 4,
+    "conditioner_channels": [8, 8],
+    "map_channels": 4,
+    "token_channels": 8,
+    "unet_channels": [8, 16, 16],
+    "unet_head_channels": [0, 0, 8],
+    "unet_groups": 4,
+    "ssim_crop": 12,
+}
+
+
+def run_bundle(
+    config: str | list[str], *, cwd: Path | str = ROOT, bundle: Path = BRAIN, check: bool = True, prefix=(), **overrides
+) -> subprocess.CompletedProcess:
+    """`python -m monai.bundle run` in a process of its own; overrides become command-line options."""
+    names = [config] if isinstance(config, str) else config
+    files = [str(bundle / "configs" / name) for name in names]
+    command = [*(prefix or (sys.executable, "-m")), "monai.bundle", "run"]
+    command += ["--config_file", files[0] if len(files) == 1 else str(files)]
+    for key, value in overrides.items():
+        command += [f"--{key}", str(value)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    result = subprocess.run(command, cwd=cwd, capture_output=True, text=True, env=environment, timeout=800, check=False)
+    if check and result.returncode:
+        raise AssertionError(f"exit code {result.returncode}\n{result.stdout[-3000:]}\n{result.stderr[-3000:]}")
+    return result
+
+
+def run_script(name: str, *arguments: str, check: bool = True) -> subprocess.CompletedProcess:
+    """One of the repository's command-line scripts, in a process of its own."""
+    command = [sys.executable, str(ROOT / "scripts" / name), *map(str, arguments)]
+    result = subprocess.run(command, cwd="/", capture_output=True, text=True, timeout=800, check=False)
+    if check and result.returncode:
+        raise AssertionError(f"exit code {result.returncode}\n{result.stdout[-3000:]}\n{result.stderr[-3000:]}")
+    return result
+
+
+def error_line(result: subprocess.CompletedProcess) -> str:
+    """The one line that a user sees; fails where there is a traceback or a success."""
+    assert result.returncode == 1, result.stdout[-2000:]
+    assert "Traceback" not in result.stderr + result.stdout, result.stderr[-3000:]
+    lines = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
+    assert len(lines) == 1, result.stderr[-2000:]
+    return lines[0]
+
+
+@pytest.fixture(scope="session")
+def raw_cohort(tmp_path_factory) -> Path:
+    """Six phantom patients at 5 mm in BraTS 2021 naming."""
+    folder = tmp_path_factory.mktemp("raw")
+    for seed in range(6):
+        write_case(folder, seed, spacing_mm=5.0)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def datalist(raw_cohort, tmp_path_factory) -> Path:
+    """Their datalist: two thirds training, one validation, one test."""
+    return prepare_brats(
+        str(raw_cohort), str(tmp_path_factory.mktemp("cohort")), fractions=(4 / 6, 1 / 6, 1 / 6), workers=1
+    )
+
+
+@pytest.fixture(scope="session")
+def sample_mask() -> Path:
+    """The mask that the bundle ships as its default input."""
+    return BRAIN / "sample" / "PhantomBraTS_10000_seg.nii.gz"
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """Folder of real cases; skips where there is none."""
+    folder = os.environ.get(REAL_DATA)
+    if not folder or not Path(folder).is_dir():
+        pytest.skip(f"{REAL_DATA} is not set to a folder of real cases")
+    return Path(folder)
