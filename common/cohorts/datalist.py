@@ -67,7 +67,7 @@ def load_datalist(path: str | Path, sections: str | Iterable[str] = SECTIONS) ->
     """Cases of one or more sections of a datalist, with absolute paths.
 
     Raises:
-        InputError: no such file, not JSON, or without the sections asked for.
+        InputError: no such file, not JSON, without the sections asked for, or a case whose files are gone.
     """
     path = Path(path)
     names = [sections] if isinstance(sections, str) else list(sections)

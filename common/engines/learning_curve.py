@@ -6,12 +6,12 @@ import csv
 import io
 import time
 from collections import defaultdict
-from pathlib import Path
 from typing import Any
 
 from ignite.engine import Engine, Events
 
 from ..io.files import write_text
+from ..knobs import as_path
 
 
 class LearningCurve:
@@ -26,7 +26,7 @@ class LearningCurve:
     """
 
     def __init__(self, output_dir: str, validator: Engine | None = None, rank: int = 0) -> None:
-        self.path = Path(output_dir) / "learning_curve.csv"
+        self.path = as_path(output_dir) / "learning_curve.csv"
         self.validator, self.rank = validator, rank
         self.sums: dict[str, float] = defaultdict(float)
         self.count, self.started = 0, 0.0

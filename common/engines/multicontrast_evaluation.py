@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from ..errors import InputError
 from ..io.files import make_output_dir, sha256_of_json, write_json
-from ..metrics.adherence import NESTED_REGIONS, has_expected_order, region_dice, region_means
+from ..metrics.adherence import MIN_VOXELS, NESTED_REGIONS, has_expected_order, region_dice, region_medians
 from ..metrics.distribution import frechet_distance, kernel_distance, standardize
 from ..metrics.features import FeatureExtractor
 from ..metrics.paired import mae, percentile_range, psnr, ssim
@@ -100,24 +100,27 @@ class MultiContrastEvaluation:
             write_json(path, compute(item))
         return json.loads(path.read_text())
 
-    def _load(self, item: dict[str, Any]) -> tuple[torch.Tensor, torch.Tensor]:
+    def load(self, item: dict[str, Any]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Image (C, X, Y, Z) in z-scores and canonical mask (X, Y, Z) of an item, on the network\'s grid."""
         data = self.preprocessing(dict(item))
         return torch.as_tensor(data["image"]).float(), torch.as_tensor(data["label"])[0].to(torch.uint8)
 
-    def _features(self, image: torch.Tensor) -> list[list[float]]:
+    def features(self, image: torch.Tensor) -> list[list[float]]:
+        """The extractor\'s features of each channel."""
         return [self.extractor(channel[None, None])[0].tolist() for channel in image]
 
     def _real_features(self, item: dict[str, Any]) -> dict[str, Any]:
-        return {"real_features": self._features(self._load(item)[0])}
+        return {"real_features": self.features(self.load(item)[0])}
 
     @torch.no_grad()
-    def _segment(self, image: torch.Tensor) -> torch.Tensor:
+    def segment(self, image: torch.Tensor) -> torch.Tensor:
+        """Canonical regions (X, Y, Z) that the segmenter finds in an image (C, X, Y, Z)."""
         return self.segmenter(image[None].to(self.device)).argmax(1)[0].to(torch.uint8).cpu()
 
     @torch.no_grad()
     def evaluate_case(self, item: dict[str, Any]) -> dict[str, Any]:
         """All figures of one case as JSON values."""
-        image, mask = self._load(item)
+        image, mask = self.load(item)
         brain = (image != self.background).any(0)
         tumour = mask > 0
         span = percentile_range(image, brain)
@@ -139,22 +142,22 @@ class MultiContrastEvaluation:
             "ssim_tumour": ssim(reconstruction, image, tumour, span).tolist(),
             "mae": mae(reconstruction, image, brain).tolist(),
             "mae_tumour": mae(reconstruction, image, tumour).tolist(),
-            "dice_real": region_dice(self._segment(image), mask),
-            "dice_reconstruction": region_dice(self._segment(reconstruction), mask),
-            "dice_samples": [region_dice(self._segment(sample), mask) for sample in samples],
-            "order_real": has_expected_order(region_means(image, mask, brain), self.contrasts),
+            "dice_real": region_dice(self.segment(image), mask),
+            "dice_reconstruction": region_dice(self.segment(reconstruction), mask),
+            "dice_samples": [region_dice(self.segment(sample), mask) for sample in samples],
+            "order_real": has_expected_order(region_medians(image, mask, brain), self.contrasts),
             "order_samples": [
-                has_expected_order(region_means(s, mask, b), self.contrasts)
+                has_expected_order(region_medians(s, mask, b), self.contrasts)
                 for s, b in zip(samples, sample_brains, strict=True)
             ],
             "ms_ssim_reconstruction": similarity(image, reconstruction),
             "ms_ssim_samples": similarity(samples[0], samples[1]),
-            "real_features": self._features(image),
-            "sample_features": self._features(samples[0]),
+            "real_features": self.features(image),
+            "sample_features": self.features(samples[0]),
         }
         if is_phantom(item):
             with tempfile.TemporaryDirectory() as folder:
-                clean, _ = self._load(write_clean_twin(item, folder))
+                clean, _ = self.load(write_clean_twin(item, folder))
             record["psnr_bound"] = psnr(clean, image, brain & (clean != self.background).any(0), span).tolist()
         return record
 
@@ -240,7 +243,8 @@ class MultiContrastEvaluation:
                 {"contrast": name, "samples": _mean(samples), "real images": _mean(real), "n samples": len(samples)}
             )
         note = (
-            "Share of volumes with necrosis, enhancing rim, oedema and brain in the expected order from dark to bright."
+            "Share of volumes whose medians of necrosis, enhancing rim, oedema and brain are in the expected order "
+            f"from dark to bright; regions of fewer than {MIN_VOXELS} voxels are left out."
         )
         report.add("Order of intensities", ("contrast", "samples", "real images", "n samples"), rows, note)
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
+from ..knobs import as_path
 
 
 def write_atomically(path: str | Path, write: Callable[[str], None]) -> None:
@@ -53,7 +54,7 @@ def make_output_dir(path: str | Path) -> Path:
     Raises:
         InputError: the path is a file, or cannot be created or written.
     """
-    path = Path(path)
+    path = as_path(path)
     try:
         path.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=path, prefix=".writable-"):

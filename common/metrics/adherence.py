@@ -18,7 +18,8 @@ INTENSITY_ORDER: Mapping[str, Sequence[str]] = {
     "T2": ("brain", "enhancing", "oedema", "necrosis"),
     "FLAIR": ("necrosis", "brain", "enhancing", "oedema"),
 }
-MIN_VOXELS = 10
+# Smaller regions are all partial volume at the compact grid.
+MIN_VOXELS = 40
 BRAIN_DISTANCE = 2
 
 
@@ -41,8 +42,10 @@ def region_dice(segmentation: torch.Tensor, mask: torch.Tensor) -> dict[str, flo
     return scores
 
 
-def region_means(image: torch.Tensor, mask: torch.Tensor, brain: torch.Tensor) -> dict[str, torch.Tensor]:
-    """Mean of each channel in necrosis, enhancing tumour, oedema and brain away from the tumour.
+def region_medians(image: torch.Tensor, mask: torch.Tensor, brain: torch.Tensor) -> dict[str, torch.Tensor]:
+    """Median of each channel in necrosis, enhancing tumour, oedema and brain away from the tumour.
+
+    The median, since brain holds some cerebrospinal fluid and thin regions some of their neighbours.
 
     Args:
         image: (C, X, Y, Z).
@@ -59,13 +62,15 @@ def region_means(image: torch.Tensor, mask: torch.Tensor, brain: torch.Tensor) -
         "oedema": mask == OEDEMA,
         "brain": brain & ~near,
     }
-    return {name: image[:, where].mean(1) for name, where in regions.items() if int(where.sum()) >= MIN_VOXELS}
+    return {
+        name: image[:, where].median(dim=1).values for name, where in regions.items() if int(where.sum()) >= MIN_VOXELS
+    }
 
 
-def has_expected_order(means: Mapping[str, torch.Tensor], contrasts: Sequence[str]) -> dict[str, bool]:
+def has_expected_order(medians: Mapping[str, torch.Tensor], contrasts: Sequence[str]) -> dict[str, bool]:
     """For each contrast, whether the regions that are there are ordered as `INTENSITY_ORDER` says."""
     result = {}
     for channel, contrast in enumerate(contrasts):
-        values = [float(means[name][channel]) for name in INTENSITY_ORDER[contrast] if name in means]
+        values = [float(medians[name][channel]) for name in INTENSITY_ORDER[contrast] if name in medians]
         result[contrast] = all(a < b for a, b in zip(values, values[1:], strict=False))
     return result

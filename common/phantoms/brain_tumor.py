@@ -27,7 +27,7 @@ TISSUE_INTENSITY = {
     "csf": (0.22, 0.22, 0.98, 0.14),
     "necrosis": (0.32, 0.30, 0.92, 0.34),
     "oedema": (0.57, 0.58, 0.77, 0.94),
-    "enhancing": (0.46, 1.15, 0.64, 0.76),
+    "enhancing": (0.46, 1.30, 0.63, 0.74),
 }
 NOISE = 0.012
 INTENSITY_UNIT = 1000.0
@@ -112,11 +112,11 @@ def _anatomy(rng: np.random.Generator, points: np.ndarray, spacing_mm: float) ->
     brain = ndimage.binary_fill_holes(depth_mm > 0)
     brain = _largest_component(brain)
 
-    folds = smooth_field(rng, shape, spacing_mm, 16)
+    folds = smooth_field(rng, shape, spacing_mm, 22)
     fissure = np.abs(x + 1.0 * outline) + 8 * np.clip(-(z + 5) / 20, 0, 1)
-    sulci = _soft((2.5 + 3.0 * folds - depth_mm) / 1.2) * 0.9
+    sulci = _soft((1.0 + 3.0 * folds - depth_mm) / 1.5) * 0.8
     sulci = np.maximum(sulci, _soft((2.2 - fissure) / 1.2) * (z > -12))
-    grey = _soft((9.0 + 4.0 * folds - depth_mm) / 1.6)
+    grey = _soft((10.0 + 4.0 * folds - depth_mm) / 1.8)
     side = np.abs(x)
     bend = 0.006 * (y + 5) ** 2
     width = rng.uniform(0.9, 1.7)
@@ -155,20 +155,20 @@ def _tumor(rng: np.random.Generator, points: np.ndarray, brain: np.ndarray, tiss
     room = brain & (tissue["depth_mm"] > 12) & (tissue["deep_csf"] < 0.3) & (points[2] > -32)
     candidates = np.flatnonzero(room)
     centre = points.reshape(3, -1)[:, rng.choice(candidates)]
-    radius_mm = rng.uniform(17, 37)
+    radius_mm = rng.uniform(20, 38)
     semi = radius_mm * rng.uniform(0.8, 1.25, 3)
-    wobble = smooth_field(rng, shape, spacing_mm, 22)
+    wobble = smooth_field(rng, shape, spacing_mm, 25)
     distance = _ellipsoid(points, tuple(centre), tuple(semi)) * radius_mm
     whole = distance + 0.13 * radius_mm * wobble < radius_mm
     parenchyma = brain & (tissue["deep_csf"] < 0.5) & (tissue["depth_mm"] > 1.0)
     whole &= parenchyma
 
     offset = rng.normal(0, 0.12 * radius_mm, 3)
-    core_radius = radius_mm * rng.uniform(0.5, 0.78)
-    core_wobble = smooth_field(rng, shape, spacing_mm, 16)
+    core_radius = radius_mm * rng.uniform(0.58, 0.8)
+    core_wobble = smooth_field(rng, shape, spacing_mm, 20)
     core_distance = _ellipsoid(points, tuple(centre + offset), tuple(semi)) * radius_mm
     core = (core_distance + 0.10 * radius_mm * core_wobble < core_radius) & whole
-    rim_mm = rng.uniform(5.5, 9.5)
+    rim_mm = rng.uniform(6.5, 10.5)
     necrosis = (core_distance + 0.10 * radius_mm * core_wobble + 1.2 * wobble < core_radius - rim_mm) & core
 
     label = np.zeros(shape, np.uint8)

@@ -135,6 +135,8 @@ class SamplePlan:
         case: Mapping[str, Any], sample: int, facts: Mapping[str, Any], seed: int, hashes: dict[str, str]
     ) -> dict[str, Any]:
         record = {**facts, "case": case["case"], "sample": sample, "seed": sample_seed(seed, case["case"], sample)}
+        if "labels" in case:
+            record["labels"] = case["labels"]
         for key, name in (("image", "input"), ("reference", "reference")):
             path = case.get(key)
             if path and Path(path).is_file():

@@ -113,7 +113,7 @@ class NormalizeBraind(MapTransform):
     Args:
         keys: volumes (C, X, Y, Z), background exactly 0.
         background: value where every contrast is zero. 0 is the paper's; it equals average brain after the z-score, so
-            that the head's edge is ambiguous. A value below every tissue (the compact default, -4) keeps it distinct;
+            that the head's edge is ambiguous. A value below every tissue (the compact default, -3) keeps it distinct;
             brain is then clipped to at least `background + 0.5`.
     """
 

@@ -1,4 +1,4 @@
-"""All trainings at a tiny size: they run, learn, resume to the same result, and refuse what does not belong together."""
+"""All trainings at a tiny size: they run, learn, resume to the same result, refuse what does not belong together."""
 
 import csv
 import os

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from common.metrics.adherence import dice, has_expected_order, region_dice, region_means
+from common.metrics.adherence import dice, has_expected_order, region_dice, region_medians
 from common.metrics.uncertainty import mean_with_interval
 
 
@@ -25,15 +25,15 @@ def test_a_region_that_the_mask_lacks_is_not_scored():
 
 def test_order_of_intensities_is_right_and_wrong_where_it_should_be():
     mask = torch.zeros(24, 24, 24, dtype=torch.uint8)
-    mask[4:7, 4:8, 4:8], mask[7:9, 4:8, 4:8], mask[9:12, 4:8, 4:8] = 1, 3, 2
+    mask[4:7, 4:8, 4:8], mask[7:10, 4:8, 4:8], mask[10:13, 4:8, 4:8] = 1, 3, 2
     brain = torch.ones_like(mask, dtype=torch.bool)
     image = torch.full((1, 24, 24, 24), 0.7)
     image[0][mask == 1], image[0][mask == 2], image[0][mask == 3] = 0.3, 0.55, 1.1
-    means = region_means(image, mask, brain)
-    assert float(means["brain"]) == pytest.approx(0.7)
-    assert has_expected_order(means, ["T1C"]) == {"T1C": True}
+    medians = region_medians(image, mask, brain)
+    assert float(medians["brain"]) == pytest.approx(0.7)
+    assert has_expected_order(medians, ["T1C"]) == {"T1C": True}
     image[0][mask == 1] = 1.4  # necrosis that enhances
-    assert has_expected_order(region_means(image, mask, brain), ["T1C"]) == {"T1C": False}
+    assert has_expected_order(region_medians(image, mask, brain), ["T1C"]) == {"T1C": False}
 
 
 def test_interval_covers_the_mean_and_leaves_nan_out():

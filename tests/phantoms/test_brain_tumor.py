@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from common.metrics.adherence import has_expected_order, region_means
+from common.metrics.adherence import has_expected_order, region_medians
 from common.phantoms.brain_tumor import CONTRASTS, make_brain_tumor
 from common.phantoms.write_brats import case_files, write_case
 from common.transforms.geometry import ATLAS_BOX_MM
@@ -35,8 +35,8 @@ def test_heads_fill_the_atlas_box_and_tumours_lie_inside(phantoms):
 def test_intensities_have_the_order_of_each_contrast(phantoms):
     for phantom in phantoms:
         brain = torch.from_numpy((phantom.image > 0).any(0))
-        means = region_means(torch.from_numpy(phantom.image), torch.from_numpy(phantom.label), brain)
-        assert all(has_expected_order(means, CONTRASTS).values())
+        medians = region_medians(torch.from_numpy(phantom.image), torch.from_numpy(phantom.label), brain)
+        assert all(has_expected_order(medians, CONTRASTS).values())
 
 
 def test_noise_is_what_was_asked_for(phantoms):
