@@ -22,7 +22,7 @@ $(VENV)/.stamp-dev: $(VENV)/.stamp-base
 	touch $@
 
 demo: $(VENV)/.stamp-base
-	$(BIN)/python -m monai.bundle run --config_file $(BRAIN)/configs/inference.json --output_dir $(DEMO)
+	$(BIN)/python -m monai.bundle run --config_file $(BRAIN)/configs/inference.json --output_dir $(DEMO) --overwrite True
 	@echo
 	@echo "Synthetic contrasts, the mask that was used and a preview picture lie in:"
 	@find $(CURDIR)/$(DEMO) -type f -not -name '.*' | sort | sed 's/^/  /'

@@ -6,6 +6,7 @@ user's mistake as one line and leaves exit code 1. Everything else keeps its ful
 
 from __future__ import annotations
 
+import re
 import sys
 from types import TracebackType
 
@@ -25,6 +26,10 @@ def find_input_error(error: BaseException | None) -> BaseException | None:
     while error is not None and id(error) not in seen:
         if getattr(error, "is_user_input_error", False):
             return error
+        # A data loader's worker hands over its exception as text within another one.
+        told = re.search(r"^\S*\bInputError: (.+)$", str(error), re.MULTILINE)
+        if told:
+            return InputError(told.group(1))
         seen.add(id(error))
         error = error.__cause__ or error.__context__
     return None

@@ -24,7 +24,6 @@ PATHS = {
     "weights",
     "init_from",
     "autoencoder_weights",
-    "datalist_file",
     "segmenter_weights",
 }
 RATES = {"learning_rate", "guidance_scale"}
@@ -79,3 +78,8 @@ def check_choice(name: str, value: Any, words: Sequence[str]) -> None:
 def as_path(value: Any) -> Path:
     """The path that a knob names, with `~` expanded."""
     return Path(as_text(value)).expanduser()
+
+
+def path_text(value: Any) -> str:
+    """`as_path` as text, for expressions in configs."""
+    return str(as_path(value))

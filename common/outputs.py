@@ -1,11 +1,16 @@
 """The one table of output file names.
 
-Each sample has a folder of its own, which appears whole: contrasts, the mask that was used, a picture, provenance.
+A sample has a folder of its own, which appears whole: contrasts, the mask that was used, a picture, provenance.
 """
 
 from __future__ import annotations
 
 DATALIST = "datalist.json"
+CHECKED_CASES = "checked.jsonl"
+CHECKPOINT = "checkpoint.pt"
+LEARNING_CURVE = "learning_curve.csv"
+PREVIEWS = "previews"
+EVALUATION_RECORDS = "records"
 PREVIEW = "preview.png"
 PROVENANCE = "provenance.json"
 REPORT_JSON = "report.json"

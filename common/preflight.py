@@ -7,6 +7,7 @@ import inspect
 import json
 import logging
 import re
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from monai.utils import set_determinism
 
 from .errors import InputError, install_error_hook
 from .io.files import make_output_dir
-from .knobs import check_choice, check_knob
+from .knobs import PATHS, check_choice, check_knob
 
 logger = logging.getLogger(__name__)
 
@@ -28,11 +29,30 @@ FOREIGN_IDS = {
 }  # fmt: skip
 
 
+class Guard:
+    """Very first item of a run: error hook, ids and raw values, before any reference to a knob is resolved.
+
+    It takes no arguments, so that a config's value cannot fail before the hook is there.
+
+    Raises:
+        InputError: an id that no config of the bundle knows; a path that begins like an expression.
+    """
+
+    def __init__(self) -> None:
+        install_error_hook()
+        workflow = running_workflow()
+        if workflow is not None:
+            _refuse_arguments(sys.argv)
+            _refuse_unknown_ids(workflow.parser.get(), bundle_configs(workflow.config_root_path))
+
+    def __call__(self) -> None:
+        """Nothing more to do: the checks are done by then."""
+
+
 class Preflight:
     """Check a run before it begins; callable, so that a config's `run` lists `$@preflight()`.
 
     Args:
-        bundle_root: the bundle's folder; its configs define which ids exist.
         knobs: values that users set, by name; each is checked for its kind.
         output_dir: created and proved writable; None where a run writes nothing.
         device: `cpu`, `cuda`, `cuda:N` or a torch device.
@@ -40,12 +60,11 @@ class Preflight:
         choices: knobs that take one of a few words: the value, then the words.
 
     Raises:
-        InputError: on construction, for a value that cannot be used; on call, for an id that no config knows.
+        InputError: a value that cannot be used.
     """
 
     def __init__(
         self,
-        bundle_root: str,
         knobs: Mapping[str, Any],
         output_dir: str | None = None,
         device: Any = "cpu",
@@ -53,9 +72,6 @@ class Preflight:
         choices: Mapping[str, Sequence[Any]] | None = None,
     ) -> None:
         install_error_hook()
-        self.bundle_root = Path(bundle_root)
-        # The ids come first: a mistyped knob often shows itself as a strange value of the right one.
-        _refuse_unknown_ids(self.bundle_root)
         for name, value in knobs.items():
             check_knob(name, value)
         for name, (value, *words) in (choices or {}).items():
@@ -98,30 +114,27 @@ def running_workflow() -> Any | None:
     return None
 
 
-def known_ids(bundle_root: Path) -> set[str]:
-    """Top-level ids of all configs of a bundle."""
-    ids: set[str] = set()
-    for path in sorted((bundle_root / "configs").glob("*.json")):
-        if path.name != "metadata.json":
-            ids |= {
-                key.lstrip("+").split("#")[0].split("::")[0] for key in json.loads(path.read_text(encoding="utf-8"))
-            }
-    return ids
+def bundle_configs(folder: Path) -> list[dict[str, Any]]:
+    """All configs of a bundle but its metadata."""
+    paths = (path for path in sorted(Path(folder).glob("*.json")) if path.name != "metadata.json")
+    return [json.loads(path.read_text(encoding="utf-8")) for path in paths]
 
 
-def _refuse_unknown_ids(bundle_root: Path) -> None:
-    workflow = running_workflow()
-    if workflow is None:
-        return
-    config = workflow.parser.get()
-    known = known_ids(bundle_root) | FOREIGN_IDS
+def _refuse_unknown_ids(config: Mapping[str, Any], configs: Sequence[Mapping[str, Any]]) -> None:
+    known = {key.lstrip("+").split("#")[0].split("::")[0] for content in configs for key in content} | FOREIGN_IDS
     strangers = [key for key in config if key not in known]
-    if not strangers:
-        return
-    text = json.dumps(config, default=str)
+    text = json.dumps(config, default=str) if strangers else ""
     for key in strangers:
         if re.search(rf"@{re.escape(key)}\b", text):
             continue
         near = difflib.get_close_matches(key, sorted(known), n=1)
         hint = f"did you mean --{near[0]}?" if near else "see the knobs at the top of the config"
         raise InputError(f"--{key}: no config of this bundle has such an entry; {hint}")
+
+
+def _refuse_arguments(arguments: Sequence[str]) -> None:
+    """Check paths as the user typed them: the command line cuts text at '#' before a config sees it."""
+    for argument, following in zip(arguments, [*arguments[1:], ""], strict=True):
+        name, equals, value = argument.removeprefix("--").partition("=")
+        if argument.startswith("--") and name in PATHS:
+            check_knob(name, value if equals else following)

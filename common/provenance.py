@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from .io.files import sha256_of_file, sha256_of_json
+from .outputs import PROVENANCE
 from .weights import check_weights_file
-
-FILE_NAME = "provenance.json"
 
 
 def sampling_facts(bundle_root: str | Path, weights: str | Path, knobs: Mapping[str, Any]) -> dict[str, Any]:
@@ -27,7 +26,7 @@ def sampling_facts(bundle_root: str | Path, weights: str | Path, knobs: Mapping[
 
 def read_provenance(folder: str | Path) -> dict[str, Any] | None:
     """The provenance of a finished output folder, or None where there is none."""
-    path = Path(folder) / FILE_NAME
+    path = Path(folder) / PROVENANCE
     if not path.is_file():
         return None
     try:

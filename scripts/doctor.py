@@ -70,7 +70,8 @@ def doctor(repair: bool = False) -> None:
     """Print one line a check; the exit code is 1 where something has to be done.
 
     Args:
-        repair: remove a torchvision that cannot be imported, which breaks the model classes of diffusers.
+        repair: remove a torchvision that cannot be imported, which breaks the model classes of diffusers; the exit
+            code then tells of the packages alone.
     """
     healthy = True
     rows: list[tuple[str, str]] = [("python", f"{platform.python_version()} at {sys.executable}")]
@@ -89,6 +90,8 @@ def doctor(repair: bool = False) -> None:
     free = shutil.disk_usage(_root.ROOT).free / 1e9
     rows.append(("disk", f"{free:.0f} GB free" + ("" if free > NEEDED_GB else f"; {NEEDED_GB} GB are needed")))
     healthy &= free > NEEDED_GB
+    if repair:  # part of the set-up, which has to work before weights are there
+        healthy = all(_version(package) for package in PACKAGES) and good
     width = max(len(name) for name, _ in rows)
     for name, value in rows:
         print(f"{name:<{width}}  {value}")

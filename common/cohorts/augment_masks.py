@@ -16,6 +16,7 @@ from tqdm import tqdm
 from ..errors import InputError
 from ..io.files import make_output_dir, sha256_of_file, sha256_of_json
 from ..io.volumes import load_volume, same_grid, save_nifti
+from ..outputs import DATALIST
 from ..sampling.plan import find_masks, sample_seed
 from ..transforms.geometry import ATLAS_BOX_MM, is_atlas_grid
 from ..transforms.tumor_regions import ENHANCING, NECROSIS, OEDEMA, REGION_NAMES, WHOLE, canonical_regions
@@ -74,7 +75,7 @@ def augment_masks(
                 kept = {"reference": case["reference"]} if "reference" in case else {}
                 items.append({"case": name, "patient": case["case"], "label": str(target), "labels": LABELS, **kept})
                 progress.update()
-    path = folder / "datalist.json"
+    path = folder / DATALIST
     save_datalist(path, {"training": items}, cohort="augmented masks", seed=seed)
     return path
 

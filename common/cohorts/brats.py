@@ -7,6 +7,7 @@ Understood are BraTS 2021 (`_t1 _t1ce _t2 _flair _seg`), BraTS 2023 (`-t1n -t1c 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -75,6 +76,10 @@ def find_cases(source: str | Path) -> list[BratsCase]:
             f"source {source}: no case found; expected files such as X_t1.nii.gz, X_t1ce.nii.gz, X_t2.nii.gz, "
             "X_flair.nii.gz, X_seg.nii.gz, their BraTS 2023 names, or Task01's imagesTr and labelsTr"
         )
+    counts = Counter(case.name for case in cases.values())
+    for (folder, _), case in cases.items():
+        if counts[case.name] > 1:  # for example patient/session/t1.nii.gz: the path tells them apart
+            case.name = "_".join([*folder.relative_to(source).parts, case.name])
     return sorted(cases.values(), key=lambda case: (case.name, str(case.parts)))
 
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from ..errors import InputError
 from ..io.files import sha256_of_json, write_json
+from ..knobs import as_path
 
 SECTIONS = ("training", "validation", "test")
 PATH_KEYS = ("image", "label", "reference")
@@ -35,14 +36,23 @@ def split_by_patient(
     patients = sorted(
         {item["patient"] for item in items}, key=lambda p: hashlib.sha256(f"{seed}|{p}".encode()).digest()
     )
-    edges = np.rint(np.cumsum(fractions) * len(patients)).astype(int)
-    if patients and fractions[0] > 0:
-        edges[0] = max(edges[0], 1)
-    section_of = {patient: SECTIONS[int(np.searchsorted(edges, i, side="right"))] for i, patient in enumerate(patients)}
+    places = np.repeat(SECTIONS, _section_sizes(len(patients), fractions))
+    section_of = dict(zip(patients, places.tolist(), strict=True))
     sections: dict[str, list[dict[str, Any]]] = {name: [] for name in SECTIONS}
     for item in sorted(items, key=lambda item: item["case"]):
         sections[section_of[item["patient"]]].append(item)
     return sections
+
+
+def _section_sizes(count: int, fractions: Sequence[float]) -> list[int]:
+    """Whole sizes that sum to `count`; each section with a share gets at least one patient where there are enough."""
+    edges = np.rint(np.cumsum([0.0, *fractions]) * count).astype(int)
+    sizes = np.diff(edges).tolist()
+    for section, share in enumerate(fractions):
+        if share > 0 and sizes[section] == 0 and max(sizes) > 1:
+            sizes[sizes.index(max(sizes))] -= 1
+            sizes[section] = 1
+    return sizes
 
 
 def save_datalist(path: str | Path, sections: dict[str, list[dict]], **facts: Any) -> str:
@@ -63,13 +73,20 @@ def save_datalist(path: str | Path, sections: dict[str, list[dict]], **facts: An
     return split_hash
 
 
-def load_datalist(path: str | Path, sections: str | Iterable[str] = SECTIONS) -> list[dict[str, Any]]:
+def load_datalist(
+    path: str | Path, sections: str | Iterable[str] = SECTIONS, required: bool = True
+) -> list[dict[str, Any]]:
     """Cases of one or more sections of a datalist, with absolute paths.
+
+    Args:
+        path: the `datalist.json`.
+        sections: one name or several.
+        required: whether no case at all is a mistake.
 
     Raises:
         InputError: no such file, not JSON, without the sections asked for, or a case whose files are gone.
     """
-    path = Path(path)
+    path = as_path(path)
     names = [sections] if isinstance(sections, str) else list(sections)
     if not path.is_file():
         raise InputError(f"{path}: no such datalist; make one with scripts/prepare_data.py")
@@ -80,9 +97,19 @@ def load_datalist(path: str | Path, sections: str | Iterable[str] = SECTIONS) ->
     if not isinstance(content, dict) or not any(name in content for name in names):
         raise InputError(f"{path}: has no section {' or '.join(names)}; make it again with scripts/prepare_data.py")
     folder = path.parent.resolve()
-    return [
-        _with_paths(item, lambda p: str((folder / p).resolve())) for name in names for item in content.get(name, [])
-    ]
+    found = [item for name in names for item in content.get(name, [])]
+    if required and not found:
+        raise InputError(f"{path}: section {' or '.join(names)} holds no case; split again with other --fractions")
+    items = [_with_paths(item, lambda p: str((folder / p).resolve())) for item in found]
+    for item in items:
+        for missing in (file for file in _files(item) if not Path(file).is_file()):
+            raise InputError(f"{path}: case {item.get('case', '?')}: {missing} is gone; prepare the data again")
+    return items
+
+
+def _files(item: dict[str, Any]) -> list[str]:
+    values = [item[key] for key in PATH_KEYS if key in item]
+    return [file for value in values for file in (value if isinstance(value, list) else [value])]
 
 
 def _with_paths(item: dict[str, Any], change: Callable[[str], str]) -> dict[str, Any]:

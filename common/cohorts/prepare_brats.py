@@ -9,11 +9,10 @@ from typing import Any
 
 from ..errors import InputError
 from ..io.files import make_output_dir, sha256_of_json
+from ..outputs import CHECKED_CASES, DATALIST
 from ..parallel import map_parallel
 from .brats import BratsCase, check_case, find_cases
 from .datalist import SECTIONS, save_datalist, split_by_patient
-
-RECORD_NAME = "checked.jsonl"
 
 
 def prepare_brats(
@@ -35,7 +34,7 @@ def prepare_brats(
     """
     cases = find_cases(source)
     folder = make_output_dir(output)
-    record = folder / RECORD_NAME
+    record = folder / CHECKED_CASES
     known = _read_record(record)
     keys = {id(case): _case_key(case, labels, resample) for case in cases}
     waiting = [case for case in cases if keys[id(case)] not in known]
@@ -55,7 +54,7 @@ def prepare_brats(
     if not items:
         raise InputError(f"source {source}: none of the {len(cases)} cases can be used; the table above says why")
     sections = split_by_patient(items, fractions, seed)
-    path = folder / "datalist.json"
+    path = folder / DATALIST
     split_hash = save_datalist(path, sections, cohort="brats", seed=seed, fractions=list(fractions), skipped=skipped)
     counts = ", ".join(f"{len(sections[name])} {name}" for name in SECTIONS)
     print(f"{len(waiting)} cases read, {len(cases) - len(waiting)} known from before")

@@ -73,10 +73,10 @@ class AdversarialTrainer(SupervisedTrainer):
         terms = engine.loss_function(prediction, target)
         fake = engine.discriminator_input(inputs, engine.generated_image(prediction).float())
         if adversarial:
-            engine.discriminator.requires_grad_(False)
-            judged = engine.discriminator(fake)[-1].float()
+            # Without the distributed wrapper: this pass leaves no gradients in the discriminator to be averaged.
+            judge = getattr(engine.discriminator, "module", engine.discriminator).requires_grad_(False)
             terms["adversarial"] = engine.adversarial_weight * engine.adversarial_loss(
-                judged, target_is_real=True, for_discriminator=False
+                judge(fake)[-1].float(), target_is_real=True, for_discriminator=False
             )
         loss = sum(terms.values())
         engine.fire_event(IterationEvents.LOSS_COMPLETED)
@@ -97,12 +97,10 @@ class AdversarialTrainer(SupervisedTrainer):
     def _train_discriminator(self, fake: torch.Tensor, real: torch.Tensor) -> torch.Tensor:
         self.discriminator.requires_grad_(True).train()
         self.discriminator_optimizer.zero_grad(set_to_none=True)
-        fake_loss = self.adversarial_loss(
-            self.discriminator(fake)[-1].float(), target_is_real=False, for_discriminator=True
-        )
-        real_loss = self.adversarial_loss(
-            self.discriminator(real)[-1].float(), target_is_real=True, for_discriminator=True
-        )
+        # One pass over both, as a distributed discriminator needs; its normalisation has to act on each image alone.
+        judged_fake, judged_real = self.discriminator(torch.cat([fake, real]))[-1].float().chunk(2)
+        fake_loss = self.adversarial_loss(judged_fake, target_is_real=False, for_discriminator=True)
+        real_loss = self.adversarial_loss(judged_real, target_is_real=True, for_discriminator=True)
         loss = 0.5 * (fake_loss + real_loss)
         loss.backward()
         self.discriminator_optimizer.step()

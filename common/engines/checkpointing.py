@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,10 +12,11 @@ from torch import nn
 
 from ..errors import InputError
 from ..io.files import make_output_dir, sha256_of_json, write_atomically
+from ..knobs import as_path
+from ..outputs import CHECKPOINT
 from ..weights import save_weights
 
 logger = logging.getLogger(__name__)
-CHECKPOINT_NAME = "checkpoint.pt"
 
 
 class ResumableCheckpoint:
@@ -43,7 +43,7 @@ class ResumableCheckpoint:
         interval: int = 1,
         rank: int = 0,
     ) -> None:
-        self.path = make_output_dir(output_dir) / CHECKPOINT_NAME
+        self.path = make_output_dir(output_dir) / CHECKPOINT
         self.objects = dict(objects)
         self.fingerprint = sha256_of_json(fingerprint)
         self.overwrite, self.interval, self.rank = overwrite, interval, rank
@@ -66,8 +66,11 @@ class ResumableCheckpoint:
                 f"output_dir {self.path.parent}: holds a training with other settings; choose another folder, or pass "
                 "--overwrite True to start anew"
             )
-        for name, item in self.objects.items():
-            item.load_state_dict(content["objects"][name])
+        try:
+            for name, item in self.objects.items():
+                item.load_state_dict(content["objects"][name])
+        except (KeyError, RuntimeError, ValueError) as error:
+            raise InputError(f"{self.path}: does not fit this training; choose another output_dir") from error
         engine.state.epoch = content["epoch"]
         engine.state.iteration = content["iteration"]
         logger.info(f"continuing after epoch {content['epoch']} from {self.path}")
@@ -108,7 +111,7 @@ class ExportWeights:
     ) -> None:
         self.network, self.path, self.parts, self.prefix, self.rank = (
             network,
-            Path(path),
+            as_path(path),
             dict(parts or {}),
             prefix,
             rank,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import torch
 from torch import distributed, nn
 from torch.nn.parallel import DistributedDataParallel
@@ -21,7 +23,8 @@ class ProcessGroup:
         """Join the group; first item of the run."""
         if self.device.type == "cuda":
             torch.cuda.set_device(self.device)
-        distributed.init_process_group("nccl" if self.device.type == "cuda" else "gloo")
+        # The others wait while the first process encodes a cohort, longer than the default of minutes.
+        distributed.init_process_group("nccl" if self.device.type == "cuda" else "gloo", timeout=timedelta(hours=24))
 
     def stop(self) -> None:
         """Wait for the others and leave."""

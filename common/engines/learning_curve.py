@@ -12,6 +12,7 @@ from ignite.engine import Engine, Events
 
 from ..io.files import write_text
 from ..knobs import as_path
+from ..outputs import LEARNING_CURVE
 
 
 class LearningCurve:
@@ -26,7 +27,7 @@ class LearningCurve:
     """
 
     def __init__(self, output_dir: str, validator: Engine | None = None, rank: int = 0) -> None:
-        self.path = as_path(output_dir) / "learning_curve.csv"
+        self.path = as_path(output_dir) / LEARNING_CURVE
         self.validator, self.rank = validator, rank
         self.sums: dict[str, float] = defaultdict(float)
         self.count, self.started = 0, 0.0
@@ -55,7 +56,7 @@ class LearningCurve:
         epoch = engine.state.epoch
         row: dict[str, Any] = {"epoch": epoch, "seconds": round(time.monotonic() - self.started, 1)}
         row |= {name: f"{value / max(self.count, 1):.6g}" for name, value in self.sums.items()}
-        if self.validator is not None and self.validator.state.epoch:
+        if self.validator is not None and self.validator.state.epoch == epoch:
             row |= {name: f"{float(value):.6g}" for name, value in self.validator.state.metrics.items()}
         rows = [old for old in self._read() if int(old["epoch"]) < epoch] + [row]
         columns = list(dict.fromkeys(name for entry in rows for name in entry))

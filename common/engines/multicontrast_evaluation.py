@@ -23,11 +23,13 @@ from ..metrics.features import FeatureExtractor
 from ..metrics.paired import mae, percentile_range, psnr, ssim
 from ..metrics.ssim import ms_ssim
 from ..metrics.uncertainty import mean_with_interval
+from ..outputs import EVALUATION_RECORDS
 from ..phantoms.clean_brats import is_phantom, write_clean_twin
 from ..reports.report import Report
 from ..sampling.plan import sample_seed
 from ..transforms.multicontrast import brain_mask
 from ..transforms.tumor_regions import region_channels
+from ..weights import fingerprint
 
 logger = logging.getLogger(__name__)
 
@@ -80,7 +82,7 @@ class MultiContrastEvaluation:
         self.network, self.segmenter = network.to(device).eval(), segmenter.to(device).eval()
         self.output_dir, self.contrasts, self.background = make_output_dir(output_dir), tuple(contrasts), background
         self.num_samples, self.seed, self.device = num_samples, seed, device
-        self.facts = dict(facts or {})
+        self.facts = {**(facts or {}), "segmenter_sha256": fingerprint(segmenter), "background": background}
 
     def run(self) -> Report:
         """Evaluate every case, write `report.json` and `report.md`, return the report."""
@@ -95,7 +97,7 @@ class MultiContrastEvaluation:
 
     def _cached(self, item: dict[str, Any], compute: Callable[[dict], dict]) -> dict[str, Any]:
         key = sha256_of_json([compute.__name__, item, self.facts, self.num_samples, self.seed, self.extractor.sha256])
-        path = make_output_dir(self.output_dir / "records") / f"{item['case']}_{key[:12]}.json"
+        path = make_output_dir(self.output_dir / EVALUATION_RECORDS) / f"{item['case']}_{key[:12]}.json"
         if not path.is_file():
             write_json(path, compute(item))
         return json.loads(path.read_text())
@@ -237,10 +239,15 @@ class MultiContrastEvaluation:
     def _add_order(self, report: Report, records: list[dict[str, Any]]) -> None:
         rows = []
         for name in (*self.contrasts, "all four"):
-            samples = [float(_order_of(order, name)) for r in records for order in r["order_samples"]]
-            real = [float(_order_of(r["order_real"], name)) for r in records]
+            samples = [_order_of(order, name) for r in records for order in r["order_samples"]]
+            real = [_order_of(r["order_real"], name) for r in records]
             rows.append(
-                {"contrast": name, "samples": _mean(samples), "real images": _mean(real), "n samples": len(samples)}
+                {
+                    "contrast": name,
+                    "samples": _mean(samples),
+                    "real images": _mean(real),
+                    "n samples": sum(v is not None for v in samples),
+                }
             )
         note = (
             "Share of volumes whose medians of necrosis, enhancing rim, oedema and brain are in the expected order "
@@ -274,10 +281,11 @@ class MultiContrastEvaluation:
         report.add("Distribution distance", ("contrast", "n", "KID", "KID floor", "FD", "FD floor"), rows, note)
 
 
-def _order_of(order: Mapping[str, bool], name: str) -> bool:
-    return order[name] if name in order else all(order.values())
+def _order_of(order: Mapping[str, bool | None], name: str) -> float | None:
+    judged = [order[name]] if name in order else list(order.values())
+    return None if None in judged else float(all(judged))
 
 
-def _mean(values: Sequence[float]) -> float:
+def _mean(values: Sequence[float | None]) -> float:
     finite = [value for value in values if value is not None and value == value]
     return sum(finite) / len(finite) if finite else float("nan")

@@ -10,6 +10,7 @@ from ignite.engine import Engine, Events
 
 from ..io.files import make_output_dir
 from ..knobs import as_path
+from ..outputs import PREVIEWS
 from ..reports.pictures import mosaic, save_png, slice_through, window
 
 HEIGHT = 128
@@ -29,7 +30,7 @@ class ReconstructionPreview:
     """
 
     def __init__(self, output_dir: str, contrasts: tuple[str, ...] = ("T1", "T1C", "T2", "FLAIR")) -> None:
-        self.folder, self.contrasts = as_path(output_dir) / "previews", contrasts
+        self.folder, self.contrasts = as_path(output_dir) / PREVIEWS, contrasts
 
     def attach(self, engine: Engine) -> None:
         """Draw after the first batch of each validation."""
@@ -76,7 +77,7 @@ class SamplePreview:
         contrasts: tuple[str, ...] = ("T1", "T1C", "T2", "FLAIR"),
         rank: int = 0,
     ) -> None:
-        self.folder, self.network, self.inferer = as_path(output_dir) / "previews", network, inferer
+        self.folder, self.network, self.inferer = as_path(output_dir) / PREVIEWS, network, inferer
         self.conditions, self.interval, self.contrasts, self.rank = conditions, interval, contrasts, rank
 
     def attach(self, engine: Engine) -> None:

@@ -11,14 +11,13 @@ import numpy as np
 import torch
 from ignite.engine import Engine, Events
 
-from ..cohorts.pairs import write_pair_datalist
 from ..io.files import write_json
 from ..io.volumes import load_volume, save_nifti
 from ..outputs import PREVIEW, PROVENANCE, contrast_file, mask_file, sample_name
 from ..reports.pictures import save_png
 from ..reports.previews import case_preview
 from ..sampling.plan import SamplePlan
-from ..transforms.tumor_regions import REGION_NAMES, region_map
+from ..transforms.tumor_regions import BACKGROUND, REGION_NAMES, region_map
 
 logger = logging.getLogger(__name__)
 
@@ -59,7 +58,7 @@ class SampleWriter:
         name = sample_name(case, sample)
         image = torch.as_tensor(pred).detach().float().cpu().numpy()
         path = str(condition.meta["filename_or_obj"])
-        labels = item.get("labels", self.labels)
+        labels = self.plan.labels(name, self.labels)
         mask, regions, affine, mapping = self._mask(path, labels, condition, pred)
 
         folder = self.plan.output_dir / f".{name}.partial"
@@ -95,11 +94,12 @@ class SampleWriter:
                 regions[part] = region
             values = torch.zeros_like(regions)
             for value, region in mapping.items():
-                values[regions == region] = value
+                if region != BACKGROUND:
+                    values[regions == region] = value
             affine = pred.affine
         dtype = np.uint8 if int(values.max()) < 256 and int(values.min()) >= 0 else np.int16
         return values.numpy().astype(dtype), regions.numpy().astype(np.uint8), np.asarray(affine, float), mapping
 
     def _finish(self, engine: Engine) -> None:
-        path = write_pair_datalist(self.plan.output_dir, self.contrasts)
+        path = self.plan.list_pairs(self.contrasts)
         logger.info(f"synthetic pairs: {path}")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import hashlib
+import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -10,7 +13,10 @@ import torch
 from ignite.engine import Engine, Events
 from monai.data import PersistentDataset
 from monai.data.utils import pickle_hashing
+from monai.utils import convert_to_tensor
 from torch.utils.data import Sampler
+
+from ..io.files import write_atomically
 
 
 def derive_seed(*parts: int) -> int:
@@ -38,10 +44,38 @@ class SeededPersistentDataset(PersistentDataset):
         """Choose the epoch whose random draws the next items get."""
         self.epoch = epoch
 
+    def _cachecheck(self, item_transformed: Any) -> Any:
+        """The item up to its first random transform, from the cache where it is there and whole.
+
+        The key covers the files' size and time; the file appears whole, whatever kills the process.
+        """
+        if self.cache_dir is None:
+            return self._pre_transform(copy.deepcopy(item_transformed))
+        key = self.hash_func([item_transformed, _file_states(item_transformed)]).decode() + self.transform_hash
+        path = self.cache_dir / f"{hashlib.sha256(key.encode()).hexdigest()}.pt"
+        if path.is_file():
+            return torch.load(path, weights_only=True)
+        item = self._pre_transform(copy.deepcopy(item_transformed))
+        item = convert_to_tensor(item, convert_numeric=False, track_meta=False)
+        write_atomically(path, lambda temporary: torch.save(item, temporary))
+        return item
+
     def _transform(self, index: int) -> Any:
         item = self._cachecheck(self.data[index])
         self.transform.set_random_state(seed=derive_seed(self.seed, self.epoch, index) % 2**32)
         return self._post_transform(item)
+
+
+def _file_states(item: Any) -> list[tuple[int, int]]:
+    """Size and modification time of every file that an item names."""
+    values = item.values() if isinstance(item, dict) else item if isinstance(item, (list, tuple)) else [item]
+    states = []
+    for value in values:
+        if isinstance(value, (dict, list, tuple)):
+            states += _file_states(value)
+        elif isinstance(value, str) and os.path.isfile(value):
+            states.append((os.stat(value).st_size, os.stat(value).st_mtime_ns))
+    return states
 
 
 class SeededSampler(Sampler[int]):

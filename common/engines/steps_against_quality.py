@@ -88,12 +88,13 @@ class StepsAgainstQuality:
                 for region, value in region_dice(evaluation.segment(sample), mask).items():
                     scores[region].append(value)
                 medians = region_medians(sample, mask, brain_mask(sample, evaluation.background))
-                orders.append(all(has_expected_order(medians, evaluation.contrasts).values()))
+                orders.append(list(has_expected_order(medians, evaluation.contrasts).values()))
                 features.append(evaluation.features(sample))
+        judged = [order for order in orders if None not in order]
         fake = torch.tensor(features)
         kid = [kernel_distance(*standardize(real[:, c], fake[:, c])) for c in range(real.shape[1])]
         return {
             **{region: mean_with_interval(values) for region, values in scores.items()},
-            "order right": sum(orders) / len(orders),
+            "order right": sum(map(all, judged)) / len(judged) if judged else float("nan"),
             "KID": sum(kid) / len(kid),
         }

@@ -7,10 +7,14 @@ from collections.abc import Mapping, Sequence
 import torch
 from scipy import ndimage
 
-from ..transforms.tumor_regions import ENHANCING, NECROSIS, OEDEMA
+from ..transforms.tumor_regions import ENHANCING, NECROSIS, OEDEMA, WHOLE
 
 # BraTS' nested regions as sets of canonical values.
-NESTED_REGIONS = {"whole": (NECROSIS, OEDEMA, ENHANCING), "core": (NECROSIS, ENHANCING), "enhancing": (ENHANCING,)}
+NESTED_REGIONS = {
+    "whole": (NECROSIS, OEDEMA, ENHANCING, WHOLE),
+    "core": (NECROSIS, ENHANCING),
+    "enhancing": (ENHANCING,),
+}
 # From dark to bright in each contrast, as radiology expects of an enhancing glioma; brain is tissue away from it.
 INTENSITY_ORDER: Mapping[str, Sequence[str]] = {
     "T1": ("necrosis", "enhancing", "oedema", "brain"),
@@ -67,10 +71,14 @@ def region_medians(image: torch.Tensor, mask: torch.Tensor, brain: torch.Tensor)
     }
 
 
-def has_expected_order(medians: Mapping[str, torch.Tensor], contrasts: Sequence[str]) -> dict[str, bool]:
-    """For each contrast, whether the regions that are there are ordered as `INTENSITY_ORDER` says."""
-    result = {}
+def has_expected_order(medians: Mapping[str, torch.Tensor], contrasts: Sequence[str]) -> dict[str, bool | None]:
+    """For each contrast, whether the regions that are there are ordered as `INTENSITY_ORDER` says.
+
+    None where fewer than two are there: nothing to order.
+    """
+    result: dict[str, bool | None] = {}
     for channel, contrast in enumerate(contrasts):
         values = [float(medians[name][channel]) for name in INTENSITY_ORDER[contrast] if name in medians]
-        result[contrast] = all(a < b for a, b in zip(values, values[1:], strict=False))
+        ordered = all(a < b for a, b in zip(values, values[1:], strict=False))
+        result[contrast] = ordered if len(values) > 1 else None
     return result

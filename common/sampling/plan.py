@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from ..cohorts.datalist import SECTIONS, load_datalist
+from ..cohorts.pairs import write_pair_datalist
 from ..errors import InputError
 from ..io.files import sha256_of_file
 from ..io.volumes import case_name, volume_suffix
 from ..knobs import as_path
-from ..outputs import sample_name
+from ..outputs import DATALIST, sample_name
 from ..provenance import read_provenance, same_provenance
 
 logger = logging.getLogger(__name__)
@@ -29,7 +30,8 @@ def find_masks(
     """Masks to sample from, as a user names them.
 
     Args:
-        path: a mask file; a folder (its files named as masks, or all its volumes where none is); a `datalist.json`.
+        path: a mask file; a `datalist.json`, or a folder that holds one; any other folder (its files named as masks,
+            or all its volumes where none is).
         reference: image or brain mask of the patient, for a single mask file.
         sections: of a datalist.
 
@@ -42,6 +44,8 @@ def find_masks(
     path = as_path(path)
     if path.suffix == ".json":
         items = [_from_datalist(item, path) for item in load_datalist(path, sections)]
+    elif (path / DATALIST).is_file():
+        items = [_from_datalist(item, path / DATALIST) for item in load_datalist(path / DATALIST, sections)]
     elif path.is_dir():
         volumes = sorted(p for p in path.rglob("*") if volume_suffix(p) and not p.name.startswith("."))
         masks = [p for p in volumes if _MASK_NAME.search(p.name[: -len(volume_suffix(p))])] or volumes
@@ -65,6 +69,11 @@ def find_masks(
     for item in items:
         if item["case"] in repeated:
             item["case"] = f"{Path(item['image']).parent.name}_{item['case']}"
+    repeated = [name for name, count in Counter(item["case"] for item in items).items() if count > 1]
+    if repeated:
+        raise InputError(
+            f"input {path}: several masks are named {repeated[0]}; rename them, or name each in a datalist.json"
+        )
     return items
 
 
@@ -159,6 +168,14 @@ class SamplePlan:
                 "or pass --overwrite True"
             )
         return False
+
+    def labels(self, name: str, default: str | Mapping) -> str | Mapping:
+        """How the values of one sample's mask are to be read: as its datalist item says, or as the run says."""
+        return self.provenance.get(name, {}).get("labels", default)
+
+    def list_pairs(self, contrasts: Sequence[str]) -> Path:
+        """Write the `datalist.json` of all finished samples in the output folder; returns its path."""
+        return write_pair_datalist(self.output_dir, contrasts)
 
     def replace(self, name: str, finished: Path) -> Path:
         """Put a finished temporary folder in its place; an older one goes only now."""

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from monai.config import KeysCollection
 from monai.data import MetaTensor
-from monai.transforms import MapTransform
+from monai.transforms import Crop, InvertibleTransform, MapTransform
 from scipy import ndimage
 
 from ..errors import InputError
@@ -78,8 +78,8 @@ class LoadContrastsd(MapTransform):
         return MetaTensor(torch.cat([v.as_tensor() for v in volumes]), meta=volumes[0].meta)
 
 
-class CropToBraind(MapTransform):
-    """Crop to the box of the non-zero voxels of any contrast; the mask gets the same box.
+class CropToBraind(MapTransform, InvertibleTransform):
+    """Crop to the box of the non-zero voxels of any contrast; the mask gets the same box. Inverts by padding.
 
     Args:
         keys: the image (C, X, Y, Z), RAS axes, background exactly 0.
@@ -92,6 +92,7 @@ class CropToBraind(MapTransform):
     def __init__(self, keys: KeysCollection, label_key: str = "label") -> None:
         super().__init__(keys)
         self.label_key = label_key
+        self.crop = Crop()
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         item = dict(data)
@@ -101,9 +102,16 @@ class CropToBraind(MapTransform):
         window = tuple(slice(int(a), int(b)) for a, b in zip(*box, strict=True))
         for key in (*self.key_iterator(item), self.label_key):
             if key in item:
-                item[key] = item[key][(slice(None), *window)]
+                item[key] = self.crop(item[key], window)
         item["canvas"] = box - box[0]
         item["atlas_canvas"] = atlas.double()
+        return item
+
+    def inverse(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        item = dict(data)
+        for key in (*self.key_iterator(item), self.label_key):
+            if key in item:
+                item[key] = self.crop.inverse(item[key])
         return item
 
 

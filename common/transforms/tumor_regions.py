@@ -73,11 +73,11 @@ def region_map(labels: str | Mapping, values: set[int], path: str = "") -> dict[
 
 def _automatic(values: set[int], where: str, path: str) -> dict[int, int]:
     name = Path(path).name
-    for pattern, convention in FILE_NAMES:
-        if pattern.search(name) and values <= set(CONVENTIONS[convention]):
-            return CONVENTIONS[convention]
     if values == {1}:
         return {1: WHOLE}
+    for pattern, convention in FILE_NAMES:
+        if pattern.search(name):
+            return _checked(CONVENTIONS[convention], values, where, f"{convention}, which the file's name tells")
     fitting = {key: value for key, value in CONVENTIONS.items() if values <= set(value)}
     readings = {tuple(sorted((v, mapping[v]) for v in values)) for mapping in fitting.values()}
     if len(readings) == 1:

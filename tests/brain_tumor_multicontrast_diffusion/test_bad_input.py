@@ -75,12 +75,15 @@ def _text(folder):
         ({"labels": "glioma"}, ("labels=glioma",)),
         ({"weights": "absent.pt"}, ("absent.pt", "--weights")),
         ({"input": "a#b.nii.gz"}, ("may not hold '#'",)),
+        ({"input": "$HOME/a.nii.gz"}, ("may not begin with $",)),
+        ({"output_dir": "@out"}, ("may not begin with @",)),
+        ({"precision": "fp16"}, ("precision=fp16",)),
         ({"reference": "absent.nii.gz"}, ("absent.nii.gz",)),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
 def test_bad_knob(tmp_path, knobs, words):
-    line = error_line(run_bundle("inference.json", output_dir=tmp_path / "out", check=False, **knobs))
+    line = error_line(run_bundle("inference.json", check=False, **{"output_dir": tmp_path / "out", **knobs}))
     assert all(word in line for word in words), line
 
 

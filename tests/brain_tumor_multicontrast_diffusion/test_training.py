@@ -136,6 +136,7 @@ def test_adversarial_and_perceptual_terms_join(datalist, tmp_path):
 def test_two_processes_train_together(datalist, autoencoder, tmp_path):
     torchrun = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m")
     knobs = {"input": datalist, "output_dir": tmp_path / "a", "max_epochs": 2, **SHORT, **STAGE_1}
+    knobs |= {"adversarial_weight": 0.1, "adversarial_start": 1, "spatial_size": [32, 32, 32]}
     knobs.pop("device")
     run_bundle(["train_autoencoder.json", "multi_gpu_train.json"], prefix=torchrun, **knobs)
     assert (tmp_path / "a" / "model_autoencoder.pt").is_file()
