@@ -10,6 +10,8 @@ import re
 import sys
 from types import TracebackType
 
+from tqdm import tqdm
+
 
 class InputError(Exception):
     """A user's mistake: says what is wrong, where, and what to do, in one line."""
@@ -41,6 +43,8 @@ def _show(kind: type[BaseException], error: BaseException, trace: TracebackType 
         sys.__excepthook__(kind, error, trace)
         return
     sys.stdout.flush()
+    for bar in list(getattr(tqdm, "_instances", [])):
+        bar.close()  # or the line would hang behind a progress bar
     print(f"error: {' '.join(str(found).split())}", file=sys.stderr, flush=True)
 
 

@@ -17,7 +17,7 @@ from monai.data import MetaTensor
 from monai.transforms import ResampleToMatch
 
 from ..errors import InputError
-from ..io.volumes import case_name, describe_grid, load_volume, same_grid, save_nifti, volume_suffix
+from ..io.volumes import case_name, describe_grid, find_volumes, load_volume, same_grid, save_nifti, volume_suffix
 from ..transforms.tumor_regions import canonical_regions
 
 CONTRASTS = ("T1", "T1C", "T2", "FLAIR")
@@ -57,7 +57,7 @@ def find_cases(source: str | Path) -> list[BratsCase]:
     if not source.is_dir():
         raise InputError(f"source {source}: no such folder")
     cases: dict[tuple[Path, str], BratsCase] = {}
-    for path in sorted(p for p in source.rglob("*") if volume_suffix(p) and not p.name.startswith(".")):
+    for path in find_volumes(source):
         if path.parent.name in ("imagesTr", "imagesTs"):
             case = cases.setdefault((path.parent.parent, case_name(path)), BratsCase(case_name(path)))
             case.parts["image"] = path

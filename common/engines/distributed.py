@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+import ignite.distributed as idist
 import torch
 from torch import distributed, nn
 from torch.nn.parallel import DistributedDataParallel
@@ -25,6 +26,8 @@ class ProcessGroup:
             torch.cuda.set_device(self.device)
         # The others wait while the first process encodes a cohort, longer than the default of minutes.
         distributed.init_process_group("nccl" if self.device.type == "cuda" else "gloo", timeout=timedelta(hours=24))
+        # ignite forms a group of its own at first use, which all processes have to join; here they all do.
+        idist.sync()
 
     def stop(self) -> None:
         """Wait for the others and leave."""

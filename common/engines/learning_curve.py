@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 import time
 from collections import defaultdict
 from typing import Any
 
 from ignite.engine import Engine, Events
 
+from ..errors import InputError
 from ..io.files import write_text
 from ..knobs import as_path
 from ..outputs import LEARNING_CURVE
@@ -45,8 +47,14 @@ class LearningCurve:
     def _collect(self, engine: Engine) -> None:
         output = engine.state.output
         output = output[0] if isinstance(output, list) else output
+        loss = float(output["loss"].detach())
+        if not math.isfinite(loss):
+            raise InputError(
+                f"the loss is {loss} in epoch {engine.state.epoch}: lower --learning_rate or use --precision fp32; "
+                "the last epoch's checkpoint is kept"
+            )
         self.count += 1
-        self.sums["loss"] += float(output["loss"].detach())
+        self.sums["loss"] += loss
         for name, value in output.get("terms", {}).items():
             self.sums[name] += value
 

@@ -22,6 +22,12 @@ def volume_suffix(path: str | Path) -> str | None:
     return next((s for s in VOLUME_SUFFIXES if str(path).lower().endswith(s)), None)
 
 
+def find_volumes(folder: str | Path) -> list[Path]:
+    """All volumes below a folder, sorted, hidden files left out; links to folders are followed."""
+    paths = (Path(home) / name for home, _, names in os.walk(folder, followlinks=True) for name in names)
+    return sorted(path for path in paths if volume_suffix(path) and not path.name.startswith("."))
+
+
 def case_name(path: str | Path) -> str:
     """File name without its volume suffix, and without a trailing `_seg`, `-seg`, `_mask` or `_label`."""
     name = Path(path).name

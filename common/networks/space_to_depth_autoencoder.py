@@ -74,3 +74,10 @@ class SpaceToDepthAutoencoderKL(nn.Module):
         mean, std = self.encode(image)
         latent = mean + std * torch.randn_like(std) if self.training else mean
         return self.decode(latent), mean, std
+
+
+def freeze_encoder(network: SpaceToDepthAutoencoderKL, frozen: bool = True) -> SpaceToDepthAutoencoderKL:
+    """Keep the encoder as it is while the decoder goes on learning, so that latents stay valid; returns the network."""
+    for part in (network.network.encoder, network.network.quant_conv_mu, network.network.quant_conv_log_sigma):
+        part.requires_grad_(not frozen)
+    return network

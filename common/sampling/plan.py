@@ -15,7 +15,7 @@ from ..cohorts.datalist import SECTIONS, load_datalist
 from ..cohorts.pairs import write_pair_datalist
 from ..errors import InputError
 from ..io.files import sha256_of_file
-from ..io.volumes import case_name, volume_suffix
+from ..io.volumes import case_name, find_volumes, volume_suffix
 from ..knobs import as_path
 from ..outputs import DATALIST, sample_name
 from ..provenance import read_provenance, same_provenance
@@ -47,7 +47,7 @@ def find_masks(
     elif (path / DATALIST).is_file():
         items = [_from_datalist(item, path / DATALIST) for item in load_datalist(path / DATALIST, sections)]
     elif path.is_dir():
-        volumes = sorted(p for p in path.rglob("*") if volume_suffix(p) and not p.name.startswith("."))
+        volumes = find_volumes(path)
         masks = [p for p in volumes if _MASK_NAME.search(p.name[: -len(volume_suffix(p))])] or volumes
         items = [{"case": case_name(p), "image": str(p)} for p in masks]
     elif path.exists():

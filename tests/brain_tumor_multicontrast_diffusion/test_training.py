@@ -15,7 +15,8 @@ from tests.conftest import BRAIN, TINY, error_line, run_bundle
 
 STAGE_1 = {key: TINY[key] for key in ("spatial_size", "autoencoder_channels", "autoencoder_groups", "ssim_crop")}
 STAGE_2 = {key: value for key, value in TINY.items() if key != "ssim_crop"}
-SHORT = {"batch_size": 2, "val_interval": 2, "device": "cpu"}
+# fp32: CPU kernels for bf16 gradients return NaN now and then on grids of 2 x 2 x 1, which only these networks have.
+SHORT = {"batch_size": 2, "val_interval": 2, "device": "cpu", "precision": "fp32"}
 
 
 def curve(folder):
@@ -117,7 +118,15 @@ def test_training_with_other_settings_is_refused_in_the_same_folder(datalist, au
 def test_fine_tuning_starts_from_given_weights(datalist, diffusion, tmp_path):
     knobs = {"input": datalist, "output_dir": tmp_path, "max_epochs": 1, "learning_rate": 0, "weight_decay": 0}
     run_bundle("train_diffusion.json", init_from=diffusion / "model.pt", **knobs, **SHORT, **STAGE_2)
-    assert same_weights(tmp_path / "model.pt", diffusion / "model.pt")
+    before, after = (torch.load(folder / "model.pt", weights_only=True) for folder in (diffusion, tmp_path))
+    assert before.keys() == after.keys()
+    assert all(torch.allclose(before[key].float(), after[key].float(), rtol=2e-3, atol=1e-5) for key in before)
+
+
+def test_loss_that_is_no_number_ends_the_training_in_one_line(datalist, tmp_path):
+    knobs = {"input": datalist, "output_dir": tmp_path, "max_epochs": 3, "warmup_steps": 0, "learning_rate": 1e30}
+    line = error_line(run_bundle("train_autoencoder.json", check=False, **{**SHORT, **STAGE_1, **knobs}))
+    assert "the loss is" in line
 
 
 def test_adversarial_and_perceptual_terms_join(datalist, tmp_path):
@@ -159,7 +168,7 @@ def test_real_cases_are_prepared_and_train_both_stages(real_data, tmp_path):
     for name in ("BraTS2021_01476", "BraTS-GLI-00000-000"):
         (source / name).symlink_to(real_data / "brain_mri" / name)
     run_script("prepare_data.py", "brats", "--source", source, "--output", tmp_path, "--fractions", "(0.5,0.5,0)")
-    short = {"input": tmp_path / "datalist.json", "batch_size": 1, "max_epochs": 2, "val_interval": 2, "device": "cpu"}
+    short = {"input": tmp_path / "datalist.json", **SHORT, "batch_size": 1, "max_epochs": 2}
     run_bundle("train_autoencoder.json", output_dir=tmp_path / "a", **short, **STAGE_1)
     weights = tmp_path / "a" / "model_autoencoder.pt"
     run_bundle("train_diffusion.json", output_dir=tmp_path / "d", autoencoder_weights=weights, **short, **STAGE_2)

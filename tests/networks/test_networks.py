@@ -3,7 +3,7 @@ import torch
 from monai.networks.nets import DiffusionModelUNet, PatchDiscriminator
 
 from common.networks.mask_conditioning import MaskConditioner
-from common.networks.space_to_depth_autoencoder import SpaceToDepthAutoencoderKL
+from common.networks.space_to_depth_autoencoder import SpaceToDepthAutoencoderKL, freeze_encoder
 
 
 def parameters(network):
@@ -48,3 +48,14 @@ def test_conditioner_gives_map_and_tokens_of_the_papers_grid():
         concatenated, tokens = MaskConditioner(4)(torch.zeros(2, 4, 128, 128, 64))
     assert concatenated.shape == (2, 8, 32, 32, 16)
     assert tokens.shape == (2, 256, 256)
+
+
+def test_frozen_encoder_keeps_latents_while_the_decoder_learns():
+    network = freeze_encoder(SpaceToDepthAutoencoderKL(4, (8, 8), 3, 1, 4, patch_size=2))
+    image = torch.rand(1, 4, 16, 16, 8)
+    latent, before = network.encode(image)[0], network.decode(network.encode(image)[0])
+    optimizer = torch.optim.SGD([p for p in network.parameters() if p.requires_grad], lr=0.1)
+    (network(image)[0] - image).square().mean().backward()
+    optimizer.step()
+    assert torch.equal(network.encode(image)[0], latent)
+    assert not torch.equal(network.decode(latent), before)
