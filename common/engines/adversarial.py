@@ -27,7 +27,8 @@ class AdversarialTrainer(SupervisedTrainer):
         adversarial_start: first epoch with the discriminator.
         **kwargs: of `SupervisedTrainer`; `loss_function(prediction, target)` returns a dict of weighted terms.
 
-    `state.output` holds `image`, `label`, `pred`, `loss` and `terms`, all detached but `pred`.
+    `state.output` is a list of one dict for the batch (MONAI's handlers expect lists, but tuples of parts cannot be
+    decollated; so `decollate` has to be False) with `image`, `label`, `pred`, `loss` and `terms`.
     """
 
     def __init__(
@@ -59,7 +60,7 @@ class AdversarialTrainer(SupervisedTrainer):
         """What the discriminator sees; subclasses append the condition here."""
         return image
 
-    def _iteration(self, engine: AdversarialTrainer, batchdata: dict) -> dict:
+    def _iteration(self, engine: AdversarialTrainer, batchdata: dict) -> list[dict]:
         inputs, target, args, kwargs = engine.prepare_batch(
             batchdata, engine.state.device, engine.non_blocking, **engine.to_kwargs
         )
@@ -89,10 +90,10 @@ class AdversarialTrainer(SupervisedTrainer):
             terms["discriminator"] = engine._train_discriminator(
                 fake.detach(), engine.discriminator_input(inputs, engine.real_image(target))
             )
-        engine.fire_event(IterationEvents.MODEL_COMPLETED)
         engine.state.output[Keys.LOSS] = loss.detach()
         engine.state.output["terms"] = {name: float(term.detach()) for name, term in terms.items()}
-        return engine.state.output
+        engine.fire_event(IterationEvents.MODEL_COMPLETED)
+        return [engine.state.output]
 
     def _train_discriminator(self, fake: torch.Tensor, real: torch.Tensor) -> torch.Tensor:
         self.discriminator.requires_grad_(True).train()

@@ -47,7 +47,7 @@ class LearningCurve:
     def _collect(self, engine: Engine) -> None:
         output = engine.state.output
         output = output[0] if isinstance(output, list) else output
-        loss = float(output["loss"].detach())
+        loss = float(output["loss"])
         if not math.isfinite(loss):
             raise InputError(
                 f"the loss is {loss} in epoch {engine.state.epoch}: lower --learning_rate or use --precision fp32; "

@@ -24,4 +24,4 @@ class EpochProgress:
 
 def _loss(output: list | dict) -> dict[str, float]:
     first = output[0] if isinstance(output, list) else output
-    return {"loss": float(first["loss"].detach())}
+    return {"loss": float(first["loss"])}
