@@ -88,7 +88,7 @@ def datalist(raw_cohort, tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def sample_mask() -> Path:
     """The mask that the bundle ships as its default input."""
-    return BRAIN / "sample" / "PhantomBraTS_10000_seg.nii.gz"
+    return BRAIN / "sample" / "PhantomBraTS_10008_seg.nii.gz"
 
 
 @pytest.fixture(scope="session")

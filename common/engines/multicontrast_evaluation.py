@@ -132,6 +132,8 @@ class MultiContrastEvaluation:
         seeds = [sample_seed(self.seed, item["case"], k) for k in range(self.num_samples)]
         samples = self.sampler(inputs=condition.to(self.device), network=self.network, seeds=seeds).cpu()
         sample_brains = [brain_mask(sample, self.background) for sample in samples]
+        for sample, sample_brain in zip(samples, sample_brains, strict=True):
+            sample[:, ~sample_brain] = self.background  # as in the files that users get
 
         def similarity(first: torch.Tensor, second: torch.Tensor) -> float:
             return float(ms_ssim(first[None], second[None], span.float()[None]).mean())

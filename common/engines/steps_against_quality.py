@@ -85,9 +85,11 @@ class StepsAgainstQuality:
                 inputs=condition, network=evaluation.network, seeds=seeds[start : start + self.batch_size]
             ).cpu()
             for sample, mask in zip(samples, masks, strict=True):
+                brain = brain_mask(sample, evaluation.background)
+                sample[:, ~brain] = evaluation.background  # as in the files that users get
                 for region, value in region_dice(evaluation.segment(sample), mask).items():
                     scores[region].append(value)
-                medians = region_medians(sample, mask, brain_mask(sample, evaluation.background))
+                medians = region_medians(sample, mask, brain)
                 orders.append(list(has_expected_order(medians, evaluation.contrasts).values()))
                 features.append(evaluation.features(sample))
         judged = [order for order in orders if None not in order]

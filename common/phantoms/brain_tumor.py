@@ -14,7 +14,7 @@ from scipy import ndimage
 
 CONTRASTS = ("T1", "T1C", "T2", "FLAIR")
 FIELD_OF_VIEW_MM = (240.0, 240.0, 155.0)
-# Centre of the head in the field of view, millimetres from the right, posterior, inferior corner of an RAS grid.
+# Centre of the head in the field of view, millimetres from the left, posterior, inferior corner of an RAS grid.
 HEAD_CENTRE_MM = (120.0, 119.0, 72.0)
 HEAD_SEMI_AXES_MM = (67.0, 85.0, 66.0)
 

@@ -23,7 +23,7 @@ from ..errors import InputError
 from ..io.volumes import load_volume, same_grid
 
 # The box that skull-stripped heads fill in the SRI24 atlas as BraTS uses it: 240 x 240 x 155 mm, RAS axes,
-# millimetres from the right, posterior, inferior corner. Heads of the cohort lie within, at most a few mm outside.
+# millimetres from the left, posterior, inferior corner. Heads of the cohort lie within, at most a few mm outside.
 ATLAS_FIELD_OF_VIEW_MM = (240.0, 240.0, 155.0)
 ATLAS_BOX_MM = ((45.0, 22.0, 0.0), (195.0, 212.0, 155.0))
 

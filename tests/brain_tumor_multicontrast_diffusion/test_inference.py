@@ -9,7 +9,7 @@ from PIL import Image
 from tests.conftest import BRAIN, ROOT, error_line, run_bundle
 
 CONTRASTS = ("T1", "T1C", "T2", "FLAIR")
-CASE = "PhantomBraTS_10000"
+CASE = "PhantomBraTS_10008"
 
 
 @pytest.fixture(scope="module")

@@ -81,7 +81,7 @@ def test_second_stage_measures_latents_and_leaves_weights_that_sample(diffusion,
     assert (diffusion / "previews" / "epoch_0004.png").is_file()
     assert any((diffusion / "tensorboard").iterdir())
     run_bundle("inference.json", weights=diffusion / "model.pt", output_dir=tmp_path, num_steps=2, **STAGE_2)
-    assert (tmp_path / "PhantomBraTS_10000_sample0" / "preview.png").is_file()
+    assert (tmp_path / "PhantomBraTS_10008_sample0" / "preview.png").is_file()
 
 
 @pytest.mark.parametrize("stage", [1, 2])
