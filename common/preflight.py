@@ -71,7 +71,6 @@ class Preflight:
         seed: int = 0,
         choices: Mapping[str, Sequence[Any]] | None = None,
     ) -> None:
-        install_error_hook()
         for name, value in knobs.items():
             check_knob(name, value)
         for name, (value, *words) in (choices or {}).items():

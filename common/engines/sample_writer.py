@@ -28,7 +28,6 @@ class SampleWriter:
     Args:
         plan: names, folders and provenance of the samples.
         contrasts: names of the channels.
-        labels: convention of the masks, where an item has none of its own.
         output_grid: `input` (the mask's own) or `model`.
         description: text for headers; begins with SYNTHETIC.
     """
@@ -37,11 +36,10 @@ class SampleWriter:
         self,
         plan: SamplePlan,
         contrasts: Sequence[str],
-        labels: str | Mapping = "auto",
         output_grid: str = "input",
         description: str = "SYNTHETIC",
     ) -> None:
-        self.plan, self.contrasts, self.labels = plan, tuple(contrasts), labels
+        self.plan, self.contrasts = plan, tuple(contrasts)
         self.output_grid, self.description = output_grid, description
 
     def attach(self, engine: Engine) -> None:
@@ -58,7 +56,7 @@ class SampleWriter:
         name = sample_name(case, sample)
         image = torch.as_tensor(pred).detach().float().cpu().numpy()
         path = str(condition.meta["filename_or_obj"])
-        labels = self.plan.labels(name, self.labels)
+        labels = self.plan.labels(name)
         mask, regions, affine, mapping = self._mask(path, labels, condition, pred)
 
         folder = self.plan.output_dir / f".{name}.partial"

@@ -169,9 +169,9 @@ class SamplePlan:
             )
         return False
 
-    def labels(self, name: str, default: str | Mapping) -> str | Mapping:
-        """How the values of one sample's mask are to be read: as its datalist item says, or as the run says."""
-        return self.provenance.get(name, {}).get("labels", default)
+    def labels(self, name: str) -> str | Mapping:
+        """How the values of one sample's mask are read: as its datalist item says, else as the run's knob says."""
+        return self.provenance[name].get("labels", "auto")
 
     def list_pairs(self, contrasts: Sequence[str]) -> Path:
         """Write the `datalist.json` of all finished samples in the output folder; returns its path."""

@@ -49,6 +49,19 @@ def test_crop_takes_the_box_of_any_contrast_and_the_same_for_the_mask():
     assert torch.isnan(item["atlas_canvas"]).all()
 
 
+def test_crop_keeps_world_coordinates_and_inverts():
+    affine = torch.tensor([[2.0, 0, 0, -9], [0, 2, 0, 4], [0, 0, 3, 1], [0, 0, 0, 1]], dtype=torch.float64)
+    image = MetaTensor(head(), affine=affine)
+    crop = CropToBraind("image")
+    item = crop({"image": image, "label": MetaTensor(torch.ones(1, 12, 14, 10), affine=affine)})
+    corner = affine @ torch.tensor([2.0, 3, 1, 1], dtype=torch.float64)
+    assert torch.allclose(item["image"].affine[:, 3].double(), corner)
+    back = crop.inverse(item)
+    assert torch.equal(back["image"].as_tensor(), image.as_tensor())
+    assert torch.allclose(back["image"].affine.double(), affine)
+    assert back["label"].shape == (1, 12, 14, 10)
+
+
 def test_brain_survives_extension_and_restoration_exactly():
     normalized = NormalizeBraind("image", background=-4.0)({"image": MetaTensor(head())})["image"]
     extended = ExtendBraind("pred", background=-4.0)({"pred": normalized, "image": normalized})
