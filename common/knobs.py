@@ -14,9 +14,18 @@ from typing import Any
 
 from .errors import InputError
 
-COUNTS = {"num_samples", "num_steps", "batch_size", "max_epochs", "val_interval", "num_encodings", "repeats"}
+COUNTS = {
+    "num_samples",
+    "num_steps",
+    "batch_size",
+    "max_epochs",
+    "val_interval",
+    "num_encodings",
+    "repeats",
+    "num_phases",
+}
 WHOLE = COUNTS | {"seed", "first_sample", "num_workers"}
-SWITCHES = {"overwrite"}
+SWITCHES = {"overwrite", "clip_subtraction", "flip_average", "breast_only", "keep_detail", "display_orientation"}
 PATHS = {
     "input",
     "output_dir",
@@ -73,6 +82,30 @@ def check_choice(name: str, value: Any, words: Sequence[str]) -> None:
     """
     if value not in words:
         raise InputError(f"{name}={value}: use {' or '.join(words)}")
+
+
+def check_phases(channel_phases: Sequence[int], num_phases: int) -> None:
+    """Check that every output channel stands for a phase that there is.
+
+    Raises:
+        InputError: a number below 1 or above `num_phases`, or no number.
+    """
+    if not isinstance(channel_phases, (list, tuple)):
+        raise InputError(f"channel_phases={channel_phases}: give a list, such as [1,2,3]")
+    whole = [phase for phase in channel_phases if isinstance(phase, int) and not isinstance(phase, bool)]
+    if not whole or len(whole) < len(channel_phases) or min(whole) < 1 or max(whole) > num_phases:
+        raise InputError(f"channel_phases={list(channel_phases)}: give phases from 1 to {num_phases} (num_phases)")
+
+
+def check_sides(spatial_size: Sequence[int], multiple: int) -> None:
+    """Check the sides of a network's grid.
+
+    Raises:
+        InputError: not two whole numbers above 0 that the network's downsamplings divide.
+    """
+    good = isinstance(spatial_size, (list, tuple)) and len(spatial_size) == 2
+    if not good or any(not isinstance(side, int) or side < 1 or side % multiple for side in spatial_size):
+        raise InputError(f"spatial_size={spatial_size}: give two multiples of {multiple}, such as [128,128]")
 
 
 def as_path(value: Any) -> Path:

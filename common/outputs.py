@@ -11,6 +11,14 @@ CHECKPOINT = "checkpoint.pt"
 LEARNING_CURVE = "learning_curve.csv"
 PREVIEWS = "previews"
 EVALUATION_RECORDS = "records"
+CASES_CSV = "cases.csv"
+KINETICS_CSV = "kinetics.csv"
+KINETICS_COHORT = "kinetics_cohort.png"
+KINETICS_LESIONS = "kinetics_lesions.png"
+CANDIDATES = "candidates"
+CANDIDATE_METRICS = "metrics.csv"
+CANDIDATE_TRAINING = "training.sha256"
+SAME = "same.json"
 PREVIEW = "preview.png"
 PROVENANCE = "provenance.json"
 REPORT_JSON = "report.json"
@@ -30,3 +38,8 @@ def contrast_file(case: str, sample: int, contrast: str) -> str:
 def mask_file(case: str, sample: int) -> str:
     """`<case>_sample<k>_mask.nii.gz`."""
     return f"{sample_name(case, sample)}_mask.nii.gz"
+
+
+def dce_file(case: str, kind: str, phase: int, suffix: str = ".nii.gz") -> str:
+    """`<case>_<kind><phase><suffix>`: kind is `phase`, `subtraction` or `mip` (of the subtraction)."""
+    return f"{case}_{kind}{phase}{suffix}"

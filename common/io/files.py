@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +18,8 @@ from ..knobs import as_path
 def write_atomically(path: str | Path, write: Callable[[str], None]) -> None:
     """Call `write(temporary_path)`, then rename the result to `path`. Nothing is left behind if `write` fails."""
     path = Path(path)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=path.suffix)
+    suffix = "".join(path.suffixes[-2:]) if path.suffix == ".gz" else path.suffix
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=suffix)
     os.close(handle)
     try:
         write(temporary)
@@ -37,10 +39,31 @@ def write_json(path: str | Path, content: Any) -> None:
     write_text(path, json.dumps(content, indent=2) + "\n")
 
 
+def replace_folder(finished: Path, target: Path) -> Path:
+    """Put a finished temporary folder in its place; an older one goes only now. Returns the place."""
+    if target.exists():
+        shutil.rmtree(target)
+    finished.rename(target)
+    return target
+
+
 def sha256_of_file(path: str | Path) -> str:
     """SHA-256 of a file's bytes, in hexadecimal."""
     with open(path, "rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def sha256_of_source(source: str | Path) -> str | None:
+    """SHA-256 of a file, or over those of all files of a folder; None where there is nothing."""
+    source = as_path(source)
+    if source.is_file():
+        return sha256_of_file(source)
+    if not source.is_dir():
+        return None
+    digest = hashlib.sha256()
+    for path in sorted(p for p in source.rglob("*") if p.is_file() and not p.name.startswith(".")):
+        digest.update(sha256_of_file(path).encode())
+    return digest.hexdigest()
 
 
 def sha256_of_json(content: Any) -> str:

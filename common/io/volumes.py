@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from pathlib import Path
 
+import itk
 import nibabel
 import numpy as np
 import torch
 from monai.data import ITKReader, MetaTensor, NibabelReader
 
 from ..errors import InputError
+from .files import write_atomically
 
 GRID_TOLERANCE = 1e-3
 VOLUME_SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha", ".mhd")
@@ -121,12 +122,18 @@ def save_nifti(path: str | Path, array: np.ndarray, affine: np.ndarray, descript
     image.set_qform(image.affine, code=1)
     image.header.set_xyzt_units("mm", "sec")
     image.header["descrip"] = description.encode("ascii", "replace")[:79]
-    suffix = volume_suffix(path)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=suffix)
-    os.close(handle)
-    try:
-        nibabel.save(image, temporary)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    finally:
-        Path(temporary).unlink(missing_ok=True)
+    write_atomically(path, lambda temporary: nibabel.save(image, temporary))
+
+
+def save_nrrd(path: str | Path, array: np.ndarray, affine: np.ndarray) -> None:
+    """Write a volume (X, Y, Z) on an RAS affine as compressed NRRD, under a temporary name that is then renamed.
+
+    NRRD is written in LPS, as ITK and 3D Slicer do; the same voxels give the same bytes.
+    """
+    lps = np.diag([-1.0, -1.0, 1.0, 1.0]) @ np.asarray(affine, float)
+    spacing = np.linalg.norm(lps[:3, :3], axis=0)
+    image = itk.image_from_array(np.ascontiguousarray(array.T))
+    image.SetSpacing([float(s) for s in spacing])
+    image.SetOrigin([float(o) for o in lps[:3, 3]])
+    image.SetDirection(np.ascontiguousarray(lps[:3, :3] / spacing))
+    write_atomically(path, lambda temporary: itk.imwrite(image, temporary, compression=True))
