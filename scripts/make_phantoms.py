@@ -1,6 +1,7 @@
 """Write phantom cohorts in the raw formats of the real ones.
 
 python scripts/make_phantoms.py brain --output DIR --num 20
+python scripts/make_phantoms.py breast_dce --output DIR --num 20 --format duke
 """
 
 from __future__ import annotations
@@ -13,7 +14,9 @@ import fire
 
 from common.errors import InputError, install_error_hook
 from common.io.files import make_output_dir
+from common.knobs import check_choice
 from common.parallel import map_parallel
+from common.phantoms import write_breast_dce
 from common.phantoms.write_brats import FILE_NAMES, is_written, write_case
 
 
@@ -39,6 +42,29 @@ def brain(
     print(f"{len(seeds)} phantom cases written, {num - len(seeds)} were there; folder: {Path(output).resolve()}")
 
 
+def breast_dce(
+    output: str, num: int = 20, first: int = 0, format: str = "duke", num_slices: int = 32, workers: int = 2
+) -> None:
+    """Breast DCE cases, pre-contrast and three phases after it, with lesion masks. What exists already is kept.
+
+    Args:
+        output: folder.
+        num: how many patients.
+        first: number of the first patient; the number is the seed.
+        format: duke (DICOM as Duke-Breast-Cancer-MRI is downloaded, with its table of boxes) or nifti (as MAMA-MIA).
+        num_slices: of 4 mm; 128 x 128 voxels of 2.65 mm each.
+        workers: processes.
+    """
+    check_choice("format", format, write_breast_dce.FORMATS)
+    folder = make_output_dir(output)
+    seeds = [s for s in range(first, first + num) if not write_breast_dce.is_written(folder, s, format)]
+    write = partial(write_breast_dce.write_case, folder, layout=format, shape=(128, 128, int(num_slices)))
+    map_parallel(write, seeds, workers, "phantoms")
+    if format == "duke":
+        write_breast_dce.write_boxes(folder)
+    print(f"{len(seeds)} phantom cases written, {num - len(seeds)} were there; folder: {folder.resolve()}")
+
+
 if __name__ == "__main__":
     install_error_hook()
-    fire.Fire({"brain": brain})
+    fire.Fire({"brain": brain, "breast_dce": breast_dce})

@@ -1,6 +1,8 @@
 """From a cohort as downloaded to a `datalist.json` that every bundle reads.
 
 python scripts/prepare_data.py brats --source DIR --output DIR
+python scripts/prepare_data.py duke --source DIR --output DIR --boxes Annotation_Boxes.xlsx
+python scripts/prepare_data.py mama_mia --source DIR --output DIR
 """
 
 from __future__ import annotations
@@ -9,7 +11,9 @@ import _root  # noqa: F401
 import fire
 
 from common.cohorts.prepare_brats import prepare_brats
+from common.cohorts.prepare_dce import prepare_duke, prepare_mama_mia
 from common.errors import install_error_hook
+from common.knobs import as_text
 
 
 def brats(
@@ -35,6 +39,61 @@ def brats(
     prepare_brats(source, output, labels, tuple(fractions), int(seed), bool(resample), int(workers))
 
 
+def duke(
+    source: str,
+    output: str,
+    boxes: str | None = None,
+    masks: str | None = None,
+    split: str = "leak_free",
+    fractions: tuple = (0.8, 0.1, 0.1),
+    seed: int = 0,
+    num_phases: int = 3,
+    registration: str = "none",
+    workers: int = 2,
+) -> None:
+    """Dynamic breast MRI of Duke-Breast-Cancer-MRI, DICOM as downloaded from TCIA.
+
+    Args:
+        source: folder, searched through for patients.
+        output: folder for NIfTI files and `datalist.json`; cases that were converted are not read again.
+        boxes: the collection's Annotation_Boxes.xlsx, or the same table as CSV.
+        masks: folder with a lesion mask `<patient>.nii.gz` or `.nrrd`, and perhaps a `<patient>.json`, a patient.
+        split: leak_free (one division by patient for all tasks), or one of the paper's: single_phase, joint,
+            segmentation, segmentation_fold0 to segmentation_fold4.
+        fractions: shares of training, validation and test patients of leak_free.
+        seed: of leak_free.
+        num_phases: how many phases after contrast a case must have; the first so many are used.
+        registration: none, or rigid or demons: move the phases onto the pre-contrast volume and its grid (ITK).
+        workers: processes.
+    """
+    boxes, masks = (None if path is None else as_text(path) for path in (boxes, masks))
+    arguments = (boxes, masks, split, tuple(fractions), int(seed), num_phases, registration, int(workers))
+    prepare_duke(as_text(source), output, *arguments)
+
+
+def mama_mia(
+    source: str,
+    output: str,
+    split: str = "leak_free",
+    fractions: tuple = (0.8, 0.1, 0.1),
+    seed: int = 0,
+    num_phases: int = 3,
+    workers: int = 2,
+) -> None:
+    """Dynamic breast MRI laid out as MAMA-MIA: images/CASE/case_0000.nii.gz and on, segmentations/expert/case.nii.gz.
+
+    Args:
+        source: folder, searched through; the files stay where they are.
+        output: folder for `datalist.json`; checks that were done are kept there and not repeated.
+        split: leak_free, or one of the paper's (see duke), which holds patients DUKE_<number> alone.
+        fractions: shares of training, validation and test patients of leak_free.
+        seed: of leak_free.
+        num_phases: how many phases after contrast a case must have; the first so many are used.
+        workers: processes.
+    """
+    prepare_mama_mia(as_text(source), output, split, tuple(fractions), int(seed), num_phases, int(workers))
+
+
 if __name__ == "__main__":
     install_error_hook()
-    fire.Fire({"brats": brats})
+    fire.Fire({"brats": brats, "duke": duke, "mama_mia": mama_mia})

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
+from .fields import smooth_field, soft
+
 CONTRASTS = ("T1", "T1C", "T2", "FLAIR")
 FIELD_OF_VIEW_MM = (240.0, 240.0, 155.0)
 # Centre of the head in the field of view, millimetres from the left, posterior, inferior corner of an RAS grid.
@@ -80,16 +82,6 @@ def _head_coordinates(rng: np.random.Generator, shape: tuple[int, ...], spacing_
     return points
 
 
-def smooth_field(rng: np.random.Generator, shape: tuple[int, ...], spacing_mm: float, scale_mm: float) -> np.ndarray:
-    """Smooth random field of unit variance whose features are about `scale_mm` wide."""
-    coarse = [max(4, int(np.ceil(n * spacing_mm / scale_mm)) + 3) for n in shape]
-    noise = rng.standard_normal(coarse).astype(np.float32)
-    grids = [np.linspace(1.0, c - 2.0, n, dtype=np.float32) for c, n in zip(coarse, shape, strict=True)]
-    field = ndimage.map_coordinates(noise, np.meshgrid(*grids, indexing="ij"), order=1, mode="nearest")
-    field = ndimage.gaussian_filter(field, 0.35 * scale_mm / spacing_mm)
-    return (field - field.mean()) / (field.std() + 1e-6)
-
-
 def _ellipsoid(points: np.ndarray, centre: tuple, semi_axes: tuple) -> np.ndarray:
     """Normalised radius: below 1 inside."""
     return np.sqrt(sum(((p - c) / a) ** 2 for p, c, a in zip(points, centre, semi_axes, strict=True)))
@@ -114,9 +106,9 @@ def _anatomy(rng: np.random.Generator, points: np.ndarray, spacing_mm: float) ->
 
     folds = smooth_field(rng, shape, spacing_mm, 22)
     fissure = np.abs(x + 1.0 * outline) + 8 * np.clip(-(z + 5) / 20, 0, 1)
-    sulci = _soft((1.0 + 3.0 * folds - depth_mm) / 1.5) * 0.8
-    sulci = np.maximum(sulci, _soft((2.2 - fissure) / 1.2) * (z > -12))
-    grey = _soft((10.0 + 4.0 * folds - depth_mm) / 1.8)
+    sulci = soft((1.0 + 3.0 * folds - depth_mm) / 1.5) * 0.8
+    sulci = np.maximum(sulci, soft((2.2 - fissure) / 1.2) * (z > -12))
+    grey = soft((10.0 + 4.0 * folds - depth_mm) / 1.8)
     side = np.abs(x)
     bend = 0.006 * (y + 5) ** 2
     width = rng.uniform(0.9, 1.7)
@@ -124,10 +116,10 @@ def _anatomy(rng: np.random.Generator, points: np.ndarray, spacing_mm: float) ->
         np.stack([side, y, z]), (9.0, rng.normal(-2, 2), 10.0), (6.0 * width, 34.0, 8.5 * np.sqrt(width))
     )
     ventricle += 0.02 * bend
-    ventricles = _soft((1 - ventricle) * 7)
-    third = _soft((1 - _ellipsoid(points, (0, 2, -4), (2.6 * width, 14, 12))) * 5)
-    nuclei = _soft((1 - _ellipsoid(np.stack([side, y, z]), (22, 4, 2), (9, 20, 12))) * 6)
-    cerebellum = _soft((1 - _ellipsoid(points, (0, -48, -40), (48, 28, 22))) * 8)
+    ventricles = soft((1 - ventricle) * 7)
+    third = soft((1 - _ellipsoid(points, (0, 2, -4), (2.6 * width, 14, 12))) * 5)
+    nuclei = soft((1 - _ellipsoid(np.stack([side, y, z]), (22, 4, 2), (9, 20, 12))) * 6)
+    cerebellum = soft((1 - _ellipsoid(points, (0, -48, -40), (48, 28, 22))) * 8)
     leaves = 0.5 + 0.5 * np.sign(np.sin(z / 2.2 + 0.8 * folds))
 
     csf = np.clip(np.maximum.reduce([sulci, ventricles, third]), 0, 1)
@@ -135,11 +127,6 @@ def _anatomy(rng: np.random.Generator, points: np.ndarray, spacing_mm: float) ->
     white = np.clip(1 - grey - csf, 0, 1)
     deep_csf = np.maximum(ventricles, third)
     return brain, {"white_matter": white, "grey_matter": grey, "csf": csf, "deep_csf": deep_csf, "depth_mm": depth_mm}
-
-
-def _soft(value: np.ndarray) -> np.ndarray:
-    """Partial volume: a logistic step."""
-    return 1 / (1 + np.exp(-np.clip(value, -20, 20)))
 
 
 def _largest_component(mask: np.ndarray) -> np.ndarray:
