@@ -18,7 +18,7 @@ from monai.utils import set_determinism
 
 from .errors import InputError, install_error_hook
 from .io.files import make_output_dir
-from .knobs import PATHS, check_choice, check_knob
+from .knobs import PATHS, check_choice, check_knob, check_phases, check_sides
 
 logger = logging.getLogger(__name__)
 
@@ -58,6 +58,8 @@ class Preflight:
         device: `cpu`, `cuda`, `cuda:N` or a torch device.
         seed: of Python, NumPy and torch.
         choices: knobs that take one of a few words: the value, then the words.
+        phases: the phases that output channels stand for, and how many phases there are.
+        sides: of a two-dimensional network's grid, and the number that they have to be multiples of.
 
     Raises:
         InputError: a value that cannot be used.
@@ -70,11 +72,17 @@ class Preflight:
         device: Any = "cpu",
         seed: int = 0,
         choices: Mapping[str, Sequence[Any]] | None = None,
+        phases: Sequence[Any] | None = None,
+        sides: Sequence[Any] | None = None,
     ) -> None:
         for name, value in knobs.items():
             check_knob(name, value)
         for name, (value, *words) in (choices or {}).items():
             check_choice(name, value, words)
+        if phases is not None:
+            check_phases(*phases)
+        if sides is not None:
+            check_sides(*sides)
         check_device(device)
         if output_dir is not None:
             make_output_dir(output_dir)

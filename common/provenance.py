@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from .errors import InputError
 from .io.files import sha256_of_file, sha256_of_json
 from .outputs import PROVENANCE
 from .weights import check_weights_file
@@ -36,7 +37,27 @@ def read_provenance(folder: str | Path) -> dict[str, Any] | None:
 
 
 def same_provenance(first: Mapping[str, Any], second: Mapping[str, Any]) -> bool:
-    """Whether two records describe the same output; the input's name does not matter, its content does."""
-    ignored = ("input", "reference", "regions")
+    """Whether two records describe the same output; names of inputs and what follows from them do not matter."""
+    ignored = ("input", "reference", "regions", "scale")
     hashes = [sha256_of_json({k: v for k, v in record.items() if k not in ignored}) for record in (first, second)]
     return hashes[0] == hashes[1]
+
+
+def is_finished(folder: str | Path, record: Mapping[str, Any], overwrite: bool) -> bool:
+    """Whether an output folder already holds what a record describes.
+
+    Raises:
+        InputError: it holds something else, and `overwrite` is not set.
+    """
+    folder = Path(folder)
+    if not folder.exists():
+        return False
+    found = read_provenance(folder)
+    if found is not None and same_provenance(found, record):
+        return True
+    if not overwrite:
+        changed = sorted(k for k in record if (found or {}).get(k) != record[k]) or ["provenance"]
+        raise InputError(
+            f"{folder}: exists with other {', '.join(changed[:3])}; choose another output_dir, or pass --overwrite True"
+        )
+    return False

@@ -61,6 +61,23 @@ def load_weights(network: nn.Module, path: str | Path, prefix: str = "") -> nn.M
     state = read_state(path)
     if prefix:
         state = {key[len(prefix) :]: value for key, value in state.items() if key.startswith(prefix)}
+    return fill_weights(network, state, path)
+
+
+def fill_weights(network: nn.Module, state: dict[str, torch.Tensor], path: str | Path) -> nn.Module:
+    """Put a state dict into a network; every key and shape has to fit. Half precision becomes the network's own.
+
+    Args:
+        network: any module.
+        state: its state dict.
+        path: where it came from, for messages.
+
+    Returns:
+        The network.
+
+    Raises:
+        InputError: names the first keys that do not fit.
+    """
     own = network.state_dict()
     wrong = [f"{k} missing" for k in own if k not in state] + [f"{k} not in the network" for k in state if k not in own]
     wrong += [

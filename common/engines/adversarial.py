@@ -76,9 +76,8 @@ class AdversarialTrainer(SupervisedTrainer):
         if adversarial:
             # Without the distributed wrapper: this pass leaves no gradients in the discriminator to be averaged.
             judge = getattr(engine.discriminator, "module", engine.discriminator).requires_grad_(False)
-            terms["adversarial"] = engine.adversarial_weight * engine.adversarial_loss(
-                judge(fake)[-1].float(), target_is_real=True, for_discriminator=False
-            )
+            real = engine.discriminator_input(inputs, engine.real_image(target))
+            terms |= engine.generator_terms(judge, fake, real)
         loss = sum(terms.values())
         engine.fire_event(IterationEvents.LOSS_COMPLETED)
         engine.optimizer.zero_grad(set_to_none=True)
@@ -87,22 +86,30 @@ class AdversarialTrainer(SupervisedTrainer):
         engine.optimizer.step()
 
         if adversarial:
-            terms["discriminator"] = engine._train_discriminator(
-                fake.detach(), engine.discriminator_input(inputs, engine.real_image(target))
-            )
+            terms["discriminator"] = engine._train_discriminator(fake.detach(), real)
         engine.state.output[Keys.LOSS] = loss.detach()
         engine.state.output["terms"] = {name: float(term.detach()) for name, term in terms.items()}
         engine.fire_event(IterationEvents.MODEL_COMPLETED)
         return [engine.state.output]
 
+    def generator_terms(self, judge: nn.Module, fake: torch.Tensor, real: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Weighted loss terms that the generator gets from the discriminator; subclasses add theirs."""
+        logits = judge(fake)[-1].float()
+        loss = self.adversarial_loss(logits, target_is_real=True, for_discriminator=False)
+        return {"adversarial": self.adversarial_weight * loss}
+
+    def discriminator_loss(self, judged: Any) -> torch.Tensor:
+        """Loss of the discriminator from its outputs for fakes, then as many reals, in one batch."""
+        fake, real = judged[-1].float().chunk(2)
+        fake_loss = self.adversarial_loss(fake, target_is_real=False, for_discriminator=True)
+        real_loss = self.adversarial_loss(real, target_is_real=True, for_discriminator=True)
+        return 0.5 * (fake_loss + real_loss)
+
     def _train_discriminator(self, fake: torch.Tensor, real: torch.Tensor) -> torch.Tensor:
         self.discriminator.requires_grad_(True).train()
         self.discriminator_optimizer.zero_grad(set_to_none=True)
         # One pass over both, as a distributed discriminator needs; its normalisation has to act on each image alone.
-        judged_fake, judged_real = self.discriminator(torch.cat([fake, real]))[-1].float().chunk(2)
-        fake_loss = self.adversarial_loss(judged_fake, target_is_real=False, for_discriminator=True)
-        real_loss = self.adversarial_loss(judged_real, target_is_real=True, for_discriminator=True)
-        loss = 0.5 * (fake_loss + real_loss)
+        loss = self.discriminator_loss(self.discriminator(torch.cat([fake, real])))
         loss.backward()
         self.discriminator_optimizer.step()
         return loss

@@ -10,7 +10,8 @@ from monai.engines import PrepareBatch
 from monai.utils import CommonKeys as Keys
 
 
-def _plain(value: torch.Tensor, device: Any, non_blocking: bool) -> torch.Tensor:
+def plain(value: torch.Tensor, device: Any, non_blocking: bool) -> torch.Tensor:
+    """A tensor without metadata, on a device."""
     value = value.as_tensor() if isinstance(value, MetaTensor) else value
     return value.to(device, non_blocking=non_blocking)
 
@@ -20,8 +21,8 @@ class AutoencoderPrepareBatch(PrepareBatch):
 
     def __call__(self, batchdata: dict, device: Any = None, non_blocking: bool = False, **kwargs: Any) -> tuple:
         """Returns image, (image, mask), no further arguments."""
-        image = _plain(batchdata[Keys.IMAGE], device, non_blocking).float()
-        mask = _plain(batchdata[Keys.LABEL], device, non_blocking) if Keys.LABEL in batchdata else None
+        image = plain(batchdata[Keys.IMAGE], device, non_blocking).float()
+        mask = plain(batchdata[Keys.LABEL], device, non_blocking) if Keys.LABEL in batchdata else None
         return image, (image, mask), (), {}
 
 
@@ -41,7 +42,7 @@ class DiffusionPrepareBatch(PrepareBatch):
     def __call__(self, batchdata: dict, device: Any = None, non_blocking: bool = False, **kwargs: Any) -> tuple:
         """Returns noisy latent, target, (timesteps, condition), {}."""
         latent, noise, timesteps, condition = (
-            _plain(batchdata[key], device, non_blocking) for key in ("latent", "noise", "timestep", "condition")
+            plain(batchdata[key], device, non_blocking) for key in ("latent", "noise", "timestep", "condition")
         )
         noisy = self.scheduler.add_noise(latent, noise, timesteps)
         if self.scheduler.config.prediction_type == "v_prediction":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -104,3 +105,37 @@ class SamplePreview:
         title = f"SYNTHETIC, epoch {epoch}: mask and sample, axial slice with most tumour"
         picture = mosaic(rows, ("mask", *self.contrasts), title)
         save_png(make_output_dir(self.folder) / f"epoch_{epoch:04d}.png", picture, title)
+
+
+class TranslationPreview:
+    """Handler of an evaluator: slices with most tumour of the first batch, real phases above synthetic ones.
+
+    Args:
+        output_dir: folder of the training.
+        channel_phases: number of the phase of each output channel, for captions.
+        rows: how many slices.
+    """
+
+    def __init__(self, output_dir: str, channel_phases: Sequence[int], rows: int = 3) -> None:
+        self.folder, self.channel_phases, self.rows = as_path(output_dir) / PREVIEWS, tuple(channel_phases), rows
+
+    def attach(self, engine: Engine) -> None:
+        """Draw after the first batch of each validation."""
+        engine.add_event_handler(Events.ITERATION_COMPLETED(event_filter=_is_first), self)
+
+    def __call__(self, engine: Engine) -> None:
+        output: dict[str, Any] = engine.state.output
+        image, pred = (output[key].float().cpu().numpy() for key in ("image", "pred"))
+        phases, mask = (part.float().cpu().numpy() for part in output["label"])
+        rows = []
+        for index in np.argsort(-(mask > 0).sum((1, 2, 3)), kind="stable")[: self.rows]:
+            for shown in (phases[index], pred[index]):
+                subtraction = shown - image[index]
+                top = max(float(np.percentile(phases[index], 99.8)), 1e-6)
+                pictures = [*(np.clip(p / top, 0, 1) for p in (image[index][0], *shown)), np.clip(subtraction[0], 0, 1)]
+                pictures.append(np.clip(mask[index][0], 0, 1))
+                rows.append([(np.flipud(p.T) * 255).astype(np.uint8) for p in pictures])
+        captions = ("pre", *(f"phase {p}" for p in self.channel_phases), "subtraction 1", "tumour")
+        title = f"epoch {engine.state.epoch}: real above, SYNTHETIC below"
+        picture = mosaic(rows, captions, title)
+        save_png(make_output_dir(self.folder) / f"epoch_{engine.state.epoch:04d}.png", picture, title)

@@ -51,7 +51,7 @@ class SeededPersistentDataset(PersistentDataset):
         """
         if self.cache_dir is None:
             return self._pre_transform(copy.deepcopy(item_transformed))
-        key = self.hash_func([item_transformed, _file_states(item_transformed)]).decode() + self.transform_hash
+        key = self.hash_func([item_transformed, file_states(item_transformed)]).decode() + self.transform_hash
         path = self.cache_dir / f"{hashlib.sha256(key.encode()).hexdigest()}.pt"
         if path.is_file():
             return torch.load(path, weights_only=True)
@@ -66,13 +66,13 @@ class SeededPersistentDataset(PersistentDataset):
         return self._post_transform(item)
 
 
-def _file_states(item: Any) -> list[tuple[int, int]]:
+def file_states(item: Any) -> list[tuple[int, int]]:
     """Size and modification time of every file that an item names."""
     values = item.values() if isinstance(item, dict) else item if isinstance(item, (list, tuple)) else [item]
     states = []
     for value in values:
         if isinstance(value, (dict, list, tuple)):
-            states += _file_states(value)
+            states += file_states(value)
         elif isinstance(value, str) and os.path.isfile(value):
             states.append((os.stat(value).st_size, os.stat(value).st_mtime_ns))
     return states

@@ -7,7 +7,7 @@ in its name, and never stands in for a missing file.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -47,7 +47,10 @@ def load_torchscript(path: str | Path, sha256: str, device: str | torch.device =
     found = sha256_of_file(path)
     if found != sha256:
         raise InputError(f"{path}: SHA-256 is {found}, {sha256} was expected; this is another file than the one meant")
-    return torch.jit.load(str(path), map_location=device).eval()
+    network = torch.jit.load(str(path), map_location=device).eval()
+    for parameter in network.parameters():
+        parameter.requires_grad_(False)
+    return network
 
 
 class TorchScriptFeatures:
@@ -101,3 +104,18 @@ class RandomConvolutionFeatures:
             features = functional.leaky_relu(self.convolve(features, weight, stride=2, padding=1), 0.1)
         flat = features.flatten(2)
         return torch.cat([flat.mean(-1), flat.std(-1)], dim=1)
+
+
+def slice_extractors(files: Mapping[str, Sequence[str | None]], seed: int = 0) -> dict[str, FeatureExtractor]:
+    """The extractors of slices by name: a pretrained one for each named file, and where there is none, random ones.
+
+    Args:
+        files: name to path and SHA-256 of a TorchScript network from (B, 3, H, W); a path of None is left out.
+        seed: of the random convolutions, whose entry is called `random_convolutions`.
+    """
+    found: dict[str, FeatureExtractor] = {
+        name: TorchScriptFeatures(path, str(sha256), name, channels=3)
+        for name, (path, sha256) in files.items()
+        if path is not None
+    }
+    return found or {"random_convolutions": RandomConvolutionFeatures(spatial_dims=2, seed=seed)}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import logging
 import re
-import shutil
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,11 +13,11 @@ from typing import Any
 from ..cohorts.datalist import SECTIONS, load_datalist
 from ..cohorts.pairs import write_pair_datalist
 from ..errors import InputError
-from ..io.files import sha256_of_file
+from ..io.files import replace_folder, sha256_of_file
 from ..io.volumes import case_name, find_volumes, volume_suffix
 from ..knobs import as_path
 from ..outputs import DATALIST, sample_name
-from ..provenance import read_provenance, same_provenance
+from ..provenance import is_finished
 
 logger = logging.getLogger(__name__)
 _MASK_NAME = re.compile(r"(seg|mask|label)(\.seg)?$", re.IGNORECASE)
@@ -65,16 +64,26 @@ def find_masks(
         if not reference.is_file():
             raise InputError(f"reference {reference}: no such file")
         items[0]["reference"] = str(reference)
-    repeated = [name for name, count in Counter(item["case"] for item in items).items() if count > 1]
-    for item in items:
-        if item["case"] in repeated:
-            item["case"] = f"{Path(item['image']).parent.name}_{item['case']}"
-    repeated = [name for name, count in Counter(item["case"] for item in items).items() if count > 1]
-    if repeated:
-        raise InputError(
-            f"input {path}: several masks are named {repeated[0]}; rename them, or name each in a datalist.json"
-        )
+    tell_apart(items, path)
     return items
+
+
+def tell_apart(items: list[dict[str, Any]], path: Path) -> None:
+    """Give cases of the same name that of their folder as well.
+
+    Raises:
+        InputError: that does not tell them apart either.
+    """
+    for attempt in range(2):
+        counts = Counter(item["case"] for item in items)
+        repeated = [name for name, count in counts.items() if count > 1]
+        if repeated and attempt:
+            raise InputError(
+                f"input {path}: several inputs are named {repeated[0]}; rename them, or name each in a datalist.json"
+            )
+        for item in items:
+            if item["case"] in repeated:
+                item["case"] = f"{Path(item['image']).parent.name}_{item['case']}"
 
 
 def _from_datalist(item: Mapping[str, Any], path: Path) -> dict[str, Any]:
@@ -132,7 +141,7 @@ class SamplePlan:
                 name = sample_name(case["case"], sample)
                 record = self._record(case, sample, facts, seed, hashes)
                 self.provenance[name] = record
-                if self._is_done(name, record, overwrite):
+                if is_finished(self.output_dir / name, record, overwrite):
                     self.done.append(name)
                 else:
                     self.items.append({**case, "sample": sample, "seed": record["seed"]})
@@ -154,21 +163,6 @@ class SamplePlan:
                 record |= {name: Path(path).name, f"{name}_sha256": hashes[path]}
         return record
 
-    def _is_done(self, name: str, record: Mapping[str, Any], overwrite: bool) -> bool:
-        folder = self.output_dir / name
-        if not folder.exists():
-            return False
-        found = read_provenance(folder)
-        if found is not None and same_provenance(found, record):
-            return True
-        if not overwrite:
-            changed = sorted(k for k in record if (found or {}).get(k) != record[k]) or ["provenance"]
-            raise InputError(
-                f"{folder}: exists with other {', '.join(changed[:3])}; choose another output_dir, "
-                "or pass --overwrite True"
-            )
-        return False
-
     def labels(self, name: str) -> str | Mapping:
         """How the values of one sample's mask are read: as its datalist item says, else as the run's knob says."""
         return self.provenance[name].get("labels", "auto")
@@ -179,8 +173,4 @@ class SamplePlan:
 
     def replace(self, name: str, finished: Path) -> Path:
         """Put a finished temporary folder in its place; an older one goes only now."""
-        target = self.output_dir / name
-        if target.exists():
-            shutil.rmtree(target)
-        finished.rename(target)
-        return target
+        return replace_folder(finished, self.output_dir / name)
