@@ -13,9 +13,13 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from common.cohorts.prepare_brats import prepare_brats  # noqa: E402
+from common.cohorts.prepare_dce import prepare_mama_mia  # noqa: E402
+from common.phantoms import write_breast_dce  # noqa: E402
 from common.phantoms.write_brats import write_case  # noqa: E402
 
+BUNDLES = sorted(path for path in (ROOT / "bundles").iterdir() if path.is_dir())
 BRAIN = ROOT / "bundles" / "brain_tumor_multicontrast_diffusion"
+BREAST_DCE = ROOT / "bundles" / "breast_dce_contrast_gan"
 REAL_DATA = "ONCOSYNTH_REAL_DATA"
 
 # A network small enough to train for a few steps in a test; sizes only, everything else as shipped.
@@ -30,6 +34,17 @@ TINY = {
     "unet_head_channels": [0, 0, 8],
     "unet_groups": 4,
     "ssim_crop": 12,
+}
+
+# The same for the breast DCE bundle. fp32: bf16 gradients of the smallest grids are not reliable on CPUs.
+TINY_DCE = {
+    "spatial_size": [32, 32],
+    "base_channels": 4,
+    "num_blocks": 1,
+    "discriminator_channels": 4,
+    "slices_per_volume": 4,
+    "validation_slices": 3,
+    "precision": "fp32",
 }
 
 
@@ -83,6 +98,15 @@ def datalist(raw_cohort, tmp_path_factory) -> Path:
     return prepare_brats(
         str(raw_cohort), str(tmp_path_factory.mktemp("cohort")), fractions=(4 / 6, 1 / 6, 1 / 6), workers=1
     )
+
+
+@pytest.fixture(scope="session")
+def dce_datalist(tmp_path_factory) -> Path:
+    """Six breast DCE phantoms of 64 x 64 x 12 voxels as NIfTI: four for training, one for validation, one for test."""
+    folder = tmp_path_factory.mktemp("dce")
+    for seed in range(6):
+        write_breast_dce.write_case(folder / "raw", seed, "nifti", (64, 64, 12), (5.3, 5.3, 9.0))
+    return prepare_mama_mia(str(folder / "raw"), str(folder / "cohort"), fractions=(4 / 6, 1 / 6, 1 / 6), workers=1)
 
 
 @pytest.fixture(scope="session")
