@@ -11,7 +11,6 @@ from pathlib import Path
 
 import torch
 
-
 # Watching the folder from outside loses the race against a training of a few tiny epochs now and then.
 KILL_ITSELF = """
 import os, runpy, signal, sys

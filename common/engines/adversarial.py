@@ -48,6 +48,10 @@ class AdversarialTrainer(SupervisedTrainer):
         self.adversarial_weight = adversarial_weight
         self.adversarial_start = adversarial_start
 
+    def discriminator_has_started(self) -> bool:
+        """Whether the discriminator takes part in this iteration; subclasses may count otherwise than in epochs."""
+        return self.state.epoch >= self.adversarial_start
+
     def generated_image(self, prediction: Any) -> torch.Tensor:
         """The image within the generator's output: the first part of a tuple, or the output itself."""
         return prediction[0] if isinstance(prediction, tuple) else prediction
@@ -64,7 +68,7 @@ class AdversarialTrainer(SupervisedTrainer):
         inputs, target, args, kwargs = engine.prepare_batch(
             batchdata, engine.state.device, engine.non_blocking, **engine.to_kwargs
         )
-        adversarial = engine.adversarial_weight > 0 and engine.state.epoch >= engine.adversarial_start
+        adversarial = engine.adversarial_weight > 0 and engine.discriminator_has_started()
         engine.network.train()
         engine.state.output = {Keys.IMAGE: inputs, Keys.LABEL: target}
         prediction = engine.inferer(inputs, engine.network, *args, **kwargs)
@@ -77,7 +81,7 @@ class AdversarialTrainer(SupervisedTrainer):
             # Without the distributed wrapper: this pass leaves no gradients in the discriminator to be averaged.
             judge = getattr(engine.discriminator, "module", engine.discriminator).requires_grad_(False)
             real = engine.discriminator_input(inputs, engine.real_image(target))
-            terms |= engine.generator_terms(judge, fake, real)
+            terms |= engine.balance(engine.generator_terms(judge, fake, real), terms)
         loss = sum(terms.values())
         engine.fire_event(IterationEvents.LOSS_COMPLETED)
         engine.optimizer.zero_grad(set_to_none=True)
@@ -98,6 +102,19 @@ class AdversarialTrainer(SupervisedTrainer):
         loss = self.adversarial_loss(logits, target_is_real=True, for_discriminator=False)
         return {"adversarial": self.adversarial_weight * loss}
 
+    def balance(
+        self, generator_terms: dict[str, torch.Tensor], terms: dict[str, torch.Tensor]
+    ) -> dict[str, torch.Tensor]:
+        """Hook: the discriminator's terms, weighed against those of `loss_function`; here as they are."""
+        return generator_terms
+
+    def judge_both(self, fake: torch.Tensor, real: torch.Tensor) -> Any:
+        """The discriminator's outputs for fakes, then as many reals.
+
+        In one pass, as a distributed discriminator needs; its normalisation has to act on each image alone.
+        """
+        return self.discriminator(torch.cat([fake, real]))
+
     def discriminator_loss(self, judged: Any) -> torch.Tensor:
         """Loss of the discriminator from its outputs for fakes, then as many reals, in one batch."""
         fake, real = judged[-1].float().chunk(2)
@@ -108,8 +125,7 @@ class AdversarialTrainer(SupervisedTrainer):
     def _train_discriminator(self, fake: torch.Tensor, real: torch.Tensor) -> torch.Tensor:
         self.discriminator.requires_grad_(True).train()
         self.discriminator_optimizer.zero_grad(set_to_none=True)
-        # One pass over both, as a distributed discriminator needs; its normalisation has to act on each image alone.
-        loss = self.discriminator_loss(self.discriminator(torch.cat([fake, real])))
+        loss = self.discriminator_loss(self.judge_both(fake, real))
         loss.backward()
         self.discriminator_optimizer.step()
         return loss

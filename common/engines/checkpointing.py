@@ -15,6 +15,7 @@ from ..io.files import make_output_dir, sha256_of_json, write_atomically
 from ..knobs import as_path
 from ..outputs import CHECKPOINT
 from ..weights import save_weights
+from .best_weights import BestWeights
 
 logger = logging.getLogger(__name__)
 
@@ -96,7 +97,7 @@ class ExportWeights:
         network: what to write, for example the composite network.
         path: the file.
         parts: trained parts to copy into the network first: its submodule's name to the module that holds the weights
-            (an EMA copy, or the module within a distributed wrapper).
+            (an EMA copy, or the module within a distributed wrapper), or to `BestWeights`.
         prefix: put before every key, where the network is a part of the composite one.
         rank: only rank 0 writes.
     """
@@ -105,7 +106,7 @@ class ExportWeights:
         self,
         network: nn.Module,
         path: str,
-        parts: Mapping[str, nn.Module] | None = None,
+        parts: Mapping[str, nn.Module | BestWeights] | None = None,
         prefix: str = "",
         rank: int = 0,
     ) -> None:
@@ -125,6 +126,9 @@ class ExportWeights:
         if self.rank != 0:
             return
         for name, module in self.parts.items():
-            self.network.get_submodule(name).load_state_dict(module.state_dict())
+            if isinstance(module, BestWeights):
+                logger.info(f"chosen: epoch {module.epoch}, {module.metric} {module.value:.4g}")
+            state = module.weights() if isinstance(module, BestWeights) else module.state_dict()
+            self.network.get_submodule(name).load_state_dict(state)
         save_weights(self.network, self.path, self.prefix)
         logger.info(f"weights: {self.path}")

@@ -8,6 +8,7 @@ import torch
 from monai.data import MetaTensor
 from monai.engines import PrepareBatch
 from monai.utils import CommonKeys as Keys
+from torch.nn import functional
 
 
 def plain(value: torch.Tensor, device: Any, non_blocking: bool) -> torch.Tensor:
@@ -34,13 +35,15 @@ class DiffusionPrepareBatch(PrepareBatch):
 
     Args:
         scheduler: diffusers scheduler; its `prediction_type` (epsilon or v_prediction) decides the target.
+        region_weight: makes the target a pair, for `WeightedLoss`: the second part, (B, 1, *latent grid), is this where
+            the condition's channels after the first mark something, 1 elsewhere, and between them at rims.
     """
 
-    def __init__(self, scheduler: Any) -> None:
-        self.scheduler = scheduler
+    def __init__(self, scheduler: Any, region_weight: float | None = None) -> None:
+        self.scheduler, self.region_weight = scheduler, region_weight
 
     def __call__(self, batchdata: dict, device: Any = None, non_blocking: bool = False, **kwargs: Any) -> tuple:
-        """Returns noisy latent, target, (timesteps, condition), {}."""
+        """Returns noisy latent, target or (target, weight), (timesteps, condition), {}."""
         latent, noise, timesteps, condition = (
             plain(batchdata[key], device, non_blocking) for key in ("latent", "noise", "timestep", "condition")
         )
@@ -49,4 +52,11 @@ class DiffusionPrepareBatch(PrepareBatch):
             target = self.scheduler.get_velocity(latent, noise, timesteps)
         else:
             target = noise
+        if self.region_weight is not None:
+            target = (target, self._weight(condition, target.shape[2:]))
         return noisy, target, (timesteps, condition), {}
+
+    def _weight(self, condition: torch.Tensor, grid: torch.Size) -> torch.Tensor:
+        pool = functional.adaptive_avg_pool2d if len(grid) == 2 else functional.adaptive_avg_pool3d
+        marked = condition[:, 1:].clamp(min=0).sum(1, keepdim=True).clamp(max=1)  # a dropped condition marks nothing
+        return 1 + (self.region_weight - 1) * pool(marked, grid)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
+from monai.networks.utils import pixelshuffle, pixelunshuffle
 from torch import nn
 
 from ..weights import load_weights
@@ -15,25 +18,33 @@ class MaskConditionedDenoiser(nn.Module):
     """Mask conditioner and denoising UNet, trained together.
 
     Args:
-        conditioner: mask to (map, tokens), see `MaskConditioner`.
+        conditioner: mask to (map, tokens), see `MaskConditioner`; the tokens may be None.
         unet: MONAI `DiffusionModelUNet` whose input is the latent with the map appended.
+        patch_size: edge of the blocks of latent voxels that are folded into the UNet's channels; a fine latent then
+            costs no more than a coarse one.
     """
 
-    def __init__(self, conditioner: nn.Module, unet: nn.Module) -> None:
+    def __init__(self, conditioner: nn.Module, unet: nn.Module, patch_size: int = 1) -> None:
         super().__init__()
         self.conditioner = conditioner
         self.unet = unet
+        self.patch_size = patch_size
 
     def forward(self, latent: torch.Tensor, timesteps: torch.Tensor, condition: torch.Tensor) -> torch.Tensor:
-        """Noisy latent (B, L, x, y, z), timesteps (B,) and mask (B, k, X, Y, Z) to the prediction, latent's shape."""
+        """Noisy latent (B, L, *grid), timesteps (B,) and mask (B, k, *image grid) to the prediction, latent's shape."""
         return self.denoise(latent, timesteps, self.conditioner(condition))
 
     def denoise(
-        self, latent: torch.Tensor, timesteps: torch.Tensor, features: tuple[torch.Tensor, torch.Tensor]
+        self, latent: torch.Tensor, timesteps: torch.Tensor, features: tuple[torch.Tensor, torch.Tensor | None]
     ) -> torch.Tensor:
         """As `forward`, with the conditioner's output, which does not change between the steps of one sample."""
         concatenated, tokens = features
-        return self.unet(torch.cat([latent, concatenated], dim=1), timesteps=timesteps, context=tokens)
+        inputs = torch.cat([latent, concatenated], dim=1)
+        if self.patch_size == 1:
+            return self.unet(inputs, timesteps=timesteps, context=tokens)
+        dims = latent.ndim - 2
+        inputs = pixelunshuffle(inputs, dims, self.patch_size)
+        return pixelshuffle(self.unet(inputs, timesteps=timesteps, context=tokens), dims, self.patch_size)
 
 
 class MaskConditionedLatentDiffusion(nn.Module):
@@ -45,13 +56,19 @@ class MaskConditionedLatentDiffusion(nn.Module):
         noise_schedule: a diffusers scheduler; gives the last timestep and what the denoiser predicts.
         null_condition: mask value that stands for "no condition given" in guidance; outside {0, 1}, since a mask of
             zeros says that there is no tumour.
+        spatial_dims: 2 or 3.
 
-    Buffers `latent_shift` and `latent_scale`, (1, L, 1, 1, 1), hold the latents' mean and standard deviation per
-    channel over the training set; NaN until measured, so that nothing can be sampled without them.
+    Buffers `latent_shift` and `latent_scale`, (1, L, 1, 1, 1) or (1, L, 1, 1), hold the latents' mean and standard
+    deviation per channel over the training set; NaN until measured, so that nothing can be sampled without them.
     """
 
     def __init__(
-        self, autoencoder: nn.Module, denoiser: nn.Module, noise_schedule: Any, null_condition: float = -1.0
+        self,
+        autoencoder: nn.Module,
+        denoiser: nn.Module,
+        noise_schedule: Any,
+        null_condition: float = -1.0,
+        spatial_dims: int = 3,
     ) -> None:
         super().__init__()
         self.autoencoder = autoencoder
@@ -61,7 +78,8 @@ class MaskConditionedLatentDiffusion(nn.Module):
         self.prediction_type = str(noise_schedule.config.prediction_type)
         self.last_alpha = float(noise_schedule.alphas_cumprod[-1])
         for name in ("latent_shift", "latent_scale"):
-            self.register_buffer(name, torch.full((1, autoencoder.latent_channels, 1, 1, 1), float("nan")))
+            shape = (1, autoencoder.latent_channels, *[1] * spatial_dims)
+            self.register_buffer(name, torch.full(shape, float("nan")))
 
     def encode(self, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Image to mean and standard deviation of its latent, not normalised."""
@@ -76,7 +94,7 @@ class MaskConditionedLatentDiffusion(nn.Module):
         return self.autoencoder.decode(latent * self.latent_scale + self.latent_shift)
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
-        """Mask (B, k, X, Y, Z) to the decoded one-step estimate from zero noise at the last timestep (B, C, X, Y, Z).
+        """Mask (B, k, *grid) to the decoded one-step estimate from zero noise at the last timestep, (B, C, *grid).
 
         Deterministic and dependent on every weight that sampling uses; for verification and export, not a sample.
         """
@@ -100,7 +118,10 @@ def with_denoiser(network: MaskConditionedLatentDiffusion, denoiser: nn.Module) 
 
 
 def start_second_stage(
-    network: MaskConditionedLatentDiffusion, autoencoder_weights: str, init_from: str | None = None
+    network: MaskConditionedLatentDiffusion,
+    autoencoder_weights: str,
+    init_from: str | None = None,
+    load_autoencoder: Callable[[nn.Module, str], nn.Module] | None = None,
 ) -> MaskConditionedLatentDiffusion:
     """The composite network as the second stage begins: autoencoder loaded and frozen.
 
@@ -109,10 +130,12 @@ def start_second_stage(
         autoencoder_weights: first-stage file, or a whole `model.pt`.
         init_from: a `model.pt` to fine-tune; its autoencoder and latent statistics are kept, so that the denoiser goes
             on in the latent space that it knows.
+        load_autoencoder: reads the first-stage file, where other forms than ours are to be understood too.
     """
     if init_from is not None:
         load_weights(network, init_from)
     else:
-        load_weights(network.autoencoder, autoencoder_weights, prefix="autoencoder.")
+        load = load_autoencoder or partial(load_weights, prefix="autoencoder.")
+        load(network.autoencoder, autoencoder_weights)
     network.autoencoder.requires_grad_(False).eval()
     return network
