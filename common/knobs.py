@@ -25,7 +25,15 @@ COUNTS = {
     "num_phases",
 }
 WHOLE = COUNTS | {"seed", "first_sample", "num_workers"}
-SWITCHES = {"overwrite", "clip_subtraction", "flip_average", "breast_only", "keep_detail", "display_orientation"}
+SWITCHES = {
+    "overwrite",
+    "clip_subtraction",
+    "flip_average",
+    "breast_only",
+    "keep_detail",
+    "display_orientation",
+    "project",
+}
 PATHS = {
     "input",
     "output_dir",
@@ -34,6 +42,8 @@ PATHS = {
     "init_from",
     "autoencoder_weights",
     "segmenter_weights",
+    "reader_weights",
+    "inception_file",
 }
 RATES = {"learning_rate", "guidance_scale"}
 

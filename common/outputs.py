@@ -12,6 +12,9 @@ LEARNING_CURVE = "learning_curve.csv"
 PREVIEWS = "previews"
 EVALUATION_RECORDS = "records"
 CASES_CSV = "cases.csv"
+LESIONS_CSV = "lesions.csv"
+CONFUSION_CHART = "confusion.png"
+SAMPLES_SHEET = "samples.png"
 KINETICS_CSV = "kinetics.csv"
 KINETICS_COHORT = "kinetics_cohort.png"
 KINETICS_LESIONS = "kinetics_lesions.png"
@@ -43,3 +46,13 @@ def mask_file(case: str, sample: int) -> str:
 def dce_file(case: str, kind: str, phase: int, suffix: str = ".nii.gz") -> str:
     """`<case>_<kind><phase><suffix>`: kind is `phase`, `subtraction` or `mip` (of the subtraction)."""
     return f"{case}_{kind}{phase}{suffix}"
+
+
+def mip_file(case: str, sample: int, suffix: str) -> str:
+    """`<case>_sample<k>_mip<suffix>`: `.nii.gz` or `.nrrd` for values, `.png` for viewers."""
+    return f"{sample_name(case, sample)}_mip{suffix}"
+
+
+def contact_sheet(case: str) -> str:
+    """`<case>_samples.png`: a mask and all its samples."""
+    return f"{case}_samples.png"

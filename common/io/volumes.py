@@ -39,12 +39,13 @@ def case_name(path: str | Path) -> str:
     return name
 
 
-def load_volume(path: str | Path, channels_last: bool = False) -> MetaTensor:
+def load_volume(path: str | Path, channels_last: bool = False, single_slice: bool = False) -> MetaTensor:
     """Read one scalar volume.
 
     Args:
         path: NIfTI, NRRD or MetaImage file.
         channels_last: accept a 4D file whose last axis is the channel.
+        single_slice: accept an axis with one voxel.
 
     Returns:
         MetaTensor of shape (C, X, Y, Z), float32, with the file's affine (millimetres, RAS).
@@ -64,15 +65,12 @@ def load_volume(path: str | Path, channels_last: bool = False) -> MetaTensor:
         meta["filename_or_obj"] = str(path)
         volume = MetaTensor.ensure_torch_and_prune_meta(np.array(array, np.float32), meta)
     except Exception as error:
-        raise InputError(
-            f"{path}: cannot be read as an image, the file is truncated or not what its name says "
-            f"({_first_line(error)}); copy it again from the source"
-        ) from error
+        raise unreadable(path, error) from error
     if volume.ndim == 4 and volume.shape[-1] == 1:
         volume = volume[..., 0]
     if volume.ndim == 4 and channels_last:
         volume = volume.movedim(-1, 0)
-    elif volume.ndim == 3 and min(volume.shape) > 1:
+    elif volume.ndim == 3 and (single_slice or min(volume.shape) > 1):
         volume = volume[None]
     else:
         raise InputError(
@@ -83,6 +81,14 @@ def load_volume(path: str | Path, channels_last: bool = False) -> MetaTensor:
         count = int((~torch.isfinite(volume)).sum())
         raise InputError(f"{path}: {count} voxels are NaN or infinite; repair or re-export the file")
     return volume
+
+
+def unreadable(path: Path, error: Exception) -> InputError:
+    """The mistake to raise where a reader fails on a file that is there."""
+    return InputError(
+        f"{path}: cannot be read as an image, the file is truncated or not what its name says "
+        f"({_first_line(error)}); copy it again from the source"
+    )
 
 
 def _first_line(error: Exception) -> str:
@@ -125,10 +131,11 @@ def save_nifti(path: str | Path, array: np.ndarray, affine: np.ndarray, descript
     write_atomically(path, lambda temporary: nibabel.save(image, temporary))
 
 
-def save_nrrd(path: str | Path, array: np.ndarray, affine: np.ndarray) -> None:
+def save_nrrd(path: str | Path, array: np.ndarray, affine: np.ndarray, description: str = "") -> None:
     """Write a volume (X, Y, Z) on an RAS affine as compressed NRRD, under a temporary name that is then renamed.
 
-    NRRD is written in LPS, as ITK and 3D Slicer do; the same voxels give the same bytes.
+    NRRD is written in LPS, as ITK and 3D Slicer do; the same voxels give the same bytes. The description becomes the
+    header's entry `description`.
     """
     lps = np.diag([-1.0, -1.0, 1.0, 1.0]) @ np.asarray(affine, float)
     spacing = np.linalg.norm(lps[:3, :3], axis=0)
@@ -136,4 +143,6 @@ def save_nrrd(path: str | Path, array: np.ndarray, affine: np.ndarray) -> None:
     image.SetSpacing([float(s) for s in spacing])
     image.SetOrigin([float(o) for o in lps[:3, 3]])
     image.SetDirection(np.ascontiguousarray(lps[:3, :3] / spacing))
+    if description:
+        image.GetMetaDataDictionary()["description"] = description
     write_atomically(path, lambda temporary: itk.imwrite(image, temporary, compression=True))

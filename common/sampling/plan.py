@@ -20,7 +20,7 @@ from ..outputs import DATALIST, sample_name
 from ..provenance import is_finished
 
 logger = logging.getLogger(__name__)
-_MASK_NAME = re.compile(r"(seg|mask|label)(\.seg)?$", re.IGNORECASE)
+MASK_NAME = re.compile(r"(seg|mask|label)(\.seg)?$", re.IGNORECASE)
 
 
 def find_masks(
@@ -47,7 +47,7 @@ def find_masks(
         items = [_from_datalist(item, path / DATALIST) for item in load_datalist(path / DATALIST, sections)]
     elif path.is_dir():
         volumes = find_volumes(path)
-        masks = [p for p in volumes if _MASK_NAME.search(p.name[: -len(volume_suffix(p))])] or volumes
+        masks = [p for p in volumes if MASK_NAME.search(p.name[: -len(volume_suffix(p))])] or volumes
         items = [{"case": case_name(p), "image": str(p)} for p in masks]
     elif path.exists():
         items = [{"case": case_name(path), "image": str(path)}]
