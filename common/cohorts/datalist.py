@@ -16,7 +16,7 @@ from ..io.files import sha256_of_json, write_json
 from ..knobs import as_path
 
 SECTIONS = ("training", "validation", "test")
-PATH_KEYS = ("image", "phases", "label", "reference")
+PATH_KEYS = ("image", "phases", "label", "reference", "breast")
 
 
 def split_by_patient(

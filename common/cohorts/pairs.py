@@ -14,8 +14,8 @@ import numpy as np
 
 from ..errors import InputError
 from ..io.files import make_output_dir, write_json
-from ..io.volumes import load_volume, save_nifti
-from ..outputs import DATALIST, PROVENANCE, contrast_file, mask_file
+from ..io.volumes import VOLUME_SUFFIXES, load_volume, save_nifti
+from ..outputs import DATALIST, PROVENANCE, contrast_file, mask_file, mip_file
 from ..transforms.tumor_regions import WHOLE, canonical_regions
 from .datalist import save_datalist
 
@@ -49,6 +49,28 @@ def write_pair_datalist(folder: str | Path, contrasts: Sequence[str]) -> Path:
     """List all finished samples of a folder in its `datalist.json`, all as training cases; returns the path."""
     path = Path(folder) / DATALIST
     save_datalist(path, {"training": find_pairs(folder, contrasts)}, cohort="synthetic", synthetic=True)
+    return path
+
+
+def find_mip_pairs(folder: str | Path) -> list[dict[str, Any]]:
+    """Finished MIP samples under a folder as datalist items: `case`, `patient` (the mask's case), `image`, `label`."""
+    items = []
+    for record_path in sorted(Path(folder).glob(f"*/{PROVENANCE}")):
+        if record_path.parent.name.startswith("."):
+            continue
+        record = json.loads(record_path.read_text(encoding="utf-8"))
+        case, sample, home = record["case"], record["sample"], record_path.parent
+        images = [home / mip_file(case, sample, suffix) for suffix in VOLUME_SUFFIXES]
+        image = next(path for path in images if path.is_file())
+        label = str(home / mask_file(case, sample))
+        items.append({"case": home.name, "patient": case, "synthetic": True, "image": str(image), "label": label})
+    return items
+
+
+def write_mip_datalist(folder: str | Path) -> Path:
+    """List all finished MIP samples of a folder in its `datalist.json`, all as training cases; returns the path."""
+    path = Path(folder) / DATALIST
+    save_datalist(path, {"training": find_mip_pairs(folder)}, cohort="synthetic", synthetic=True)
     return path
 
 

@@ -100,7 +100,7 @@ class PhaseWriter:
         array, affine = np.asarray(volume[0], np.float32), np.asarray(volume.affine, float)
         text = f"{self.description}, {kind} {phase}"
         if self.output_format == "nrrd":
-            save_nrrd(folder / dce_file(case, kind, phase, ".nrrd"), array, affine)
+            save_nrrd(folder / dce_file(case, kind, phase, ".nrrd"), array, affine, text)
         elif self.output_format == "dicom":
             record = self.plan.provenance[case]
             origin = str({key: record[key] for key in sorted(record) if key not in ("case", "input")})

@@ -35,7 +35,7 @@ class ReconstructionPreview:
 
     def attach(self, engine: Engine) -> None:
         """Draw after the first batch of each validation."""
-        engine.add_event_handler(Events.ITERATION_COMPLETED(event_filter=_is_first), self)
+        engine.add_event_handler(Events.ITERATION_COMPLETED(event_filter=is_first), self)
 
     def __call__(self, engine: Engine) -> None:
         output: dict[str, Any] = engine.state.output
@@ -51,7 +51,8 @@ class ReconstructionPreview:
         )
 
 
-def _is_first(engine: Engine, event: int) -> bool:
+def is_first(engine: Engine, event: int) -> bool:
+    """Event filter: the first batch of an epoch."""
     return (engine.state.iteration - 1) % engine.state.epoch_length == 0
 
 
@@ -121,7 +122,7 @@ class TranslationPreview:
 
     def attach(self, engine: Engine) -> None:
         """Draw after the first batch of each validation."""
-        engine.add_event_handler(Events.ITERATION_COMPLETED(event_filter=_is_first), self)
+        engine.add_event_handler(Events.ITERATION_COMPLETED(event_filter=is_first), self)
 
     def __call__(self, engine: Engine) -> None:
         output: dict[str, Any] = engine.state.output

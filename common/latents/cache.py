@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +27,14 @@ logger = logging.getLogger(__name__)
 
 
 class LatentCache:
-    """Encoded cases in a folder: `mean.npy`, `std.npy` (N, K, L, x, y, z) float16, `mask.npy` (N, K, X, Y, Z) uint8.
+    """Encoded cases in a folder: `mean.npy`, `std.npy` (N, K, L, *latent grid) float16, `mask.npy` (N, K, c, *grid).
+
+    Masks of one channel are labels and kept as uint8, several channels are fractions and kept as float16; what the
+    network sees of them is worked out on reading.
 
     Args:
         folder: where the cache lies or is to be made; a cache of other data or another autoencoder is replaced.
-        dataset: gives `image` and canonical `label`; epoch k of it is augmentation k.
+        dataset: gives `image` and `label` (c, *grid); epoch k of it is augmentation k.
         network: with `encode`; in evaluation mode, on its device.
         num_encodings: K.
         fingerprint: what the cache depends on (weights' hash, datalist, transforms' knobs).
@@ -88,7 +92,9 @@ class LatentCache:
                 position = 0
                 for batch in DataLoader(dataset, batch_size, num_workers=num_workers):
                     mean, std = network.encode(batch["image"].to(device).float())
-                    values = {"mean": mean.half(), "std": std.half(), "mask": batch["label"][:, 0].to(torch.uint8)}
+                    label = batch["label"]
+                    label = label.to(torch.uint8 if label.shape[1] == 1 else torch.float16)
+                    values = {"mean": mean.half(), "std": std.half(), "mask": label}
                     for name, value in values.items():
                         value = torch.as_tensor(value).cpu().numpy()
                         if name not in arrays:
@@ -111,30 +117,33 @@ class LatentCache:
         count, total, squares = 0, np.zeros(channels), np.zeros(channels)
         for mean, std in zip(self.mean, self.std, strict=True):
             mean, std = np.asarray(mean, np.float64), np.asarray(std, np.float64)
-            total += mean.sum((0, 2, 3, 4))
-            squares += (mean**2 + std**2).sum((0, 2, 3, 4))
+            axes = (0, *range(2, mean.ndim))
+            total += mean.sum(axes)
+            squares += (mean**2 + std**2).sum(axes)
             count += mean[:, 0].size
         shift = total / count
         return torch.from_numpy(shift).float(), torch.from_numpy(np.sqrt(squares / count - shift**2)).float()
 
 
-def measure_latents(network: nn.Module, cache: LatentCache) -> nn.Module:
+def measure_latents(network: nn.Module, cache: LatentCache, normalize: bool = True) -> nn.Module:
     """Store shift and scale of the training set's latents in the composite network's buffers; returns the network.
 
-    Statistics that the network already has, from weights that are fine-tuned, are kept.
+    Statistics that the network already has, from weights that are fine-tuned, are kept. With `normalize` False, shift
+    is 0 and scale 1: latents are diffused as they are.
     """
     if torch.isfinite(network.latent_scale).all():
         return network
     shift, scale = cache.statistics()
-    network.latent_shift.copy_(shift.view(1, -1, 1, 1, 1))
-    network.latent_scale.copy_(scale.view(1, -1, 1, 1, 1))
+    if not normalize:
+        shift, scale = torch.zeros_like(shift), torch.ones_like(scale)
+    network.latent_shift.copy_(shift.view_as(network.latent_shift))
+    network.latent_scale.copy_(scale.view_as(network.latent_scale))
     return network
 
 
-def cached_conditions(cache: LatentCache, count: int) -> torch.Tensor:
-    """Condition channels (count, k, X, Y, Z) of a cache's first cases."""
-    masks = torch.from_numpy(np.array(cache.mask[:count, 0], dtype=np.float32))
-    return region_channels(masks[:, None])
+def cached_conditions(cache: LatentCache, count: int, channels: Callable = region_channels) -> torch.Tensor:
+    """Condition channels (count, k, *grid) of a cache's first cases; `channels` as in `LatentDataset`."""
+    return torch.stack([channels(torch.from_numpy(np.array(m, dtype=np.float32))) for m in cache.mask[:count, 0]])
 
 
 class LatentDataset(Dataset):
@@ -148,6 +157,7 @@ class LatentDataset(Dataset):
         region_dropout: probability that only the whole-tumour channel is given.
         condition_dropout: probability that no condition is given, for guidance.
         repeats: how often an epoch passes over the cases.
+        channels: from a cached mask (c, *grid), float32, to the condition's channels (k, *grid).
     """
 
     def __init__(
@@ -159,8 +169,9 @@ class LatentDataset(Dataset):
         region_dropout: float = 0.2,
         condition_dropout: float = 0.1,
         repeats: int = 1,
+        channels: Callable = region_channels,
     ) -> None:
-        self.cache = cache
+        self.cache, self.channels = cache, channels
         self.shift, self.scale = network.latent_shift[0].cpu(), network.latent_scale[0].cpu()
         self.null_condition = network.null_condition
         self.num_timesteps, self.seed, self.repeats = num_timesteps, seed, repeats
@@ -181,7 +192,7 @@ class LatentDataset(Dataset):
         mean, std = (torch.from_numpy(array[case, k].astype(np.float32)) for array in (self.cache.mean, self.cache.std))
         draws = torch.rand(3, generator=generator)
         noise = torch.randn(2, *mean.shape, generator=generator)
-        condition = region_channels(torch.from_numpy(self.cache.mask[case, k].astype(np.float32))[None])
+        condition = self.channels(torch.from_numpy(self.cache.mask[case, k].astype(np.float32)))
         if draws[0] < self.region_dropout:
             condition[1:] = 0
         if draws[1] < self.condition_dropout:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -28,3 +28,54 @@ def mean_with_interval(
     means = finite[rng.integers(0, finite.size, (resamples, finite.size))].mean(axis=1)
     low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
     return {"mean": float(finite.mean()), "low": float(low), "high": float(high), "n": int(finite.size)}
+
+
+def statistic_with_interval(
+    statistic: Callable[[np.ndarray], float], num_cases: int, seed: int = 0, resamples: int = 2000, level: float = 0.95
+) -> dict[str, float]:
+    """A statistic of several cases and its percentile bootstrap interval over cases.
+
+    Args:
+        statistic: from indices of cases (any number, repeats allowed) to the value; NaN where it is not defined.
+        num_cases: how many cases there are.
+        seed, resamples, level: see `mean_with_interval`.
+
+    Returns:
+        `mean` (the statistic of all cases), `low`, `high`, `n`; NaN where nothing is defined, as the interval of a
+        single case.
+    """
+    rng = np.random.default_rng(seed)
+    draws = range(resamples if num_cases > 1 else 0)
+    values = np.array([statistic(rng.integers(0, num_cases, num_cases)) for _ in draws], float)
+    values = values[np.isfinite(values)]
+    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2]) if values.size else (float("nan"),) * 2
+    whole = statistic(np.arange(num_cases)) if num_cases else float("nan")
+    return {"mean": float(whole), "low": float(low), "high": float(high), "n": num_cases}
+
+
+def ratio_with_interval(sums: Sequence[float], counts: Sequence[float], seed: int = 0) -> dict[str, float]:
+    """Sum over count of things that come in cases, with its bootstrap interval over cases.
+
+    Args:
+        sums, counts: one each a case; cases that count nothing are left out.
+        seed: of the resampling.
+
+    Returns:
+        As `statistic_with_interval`; `n` is the number of cases that count something.
+    """
+    kept = np.asarray(counts, float) > 0
+    above, below = np.asarray(sums, float)[kept], np.asarray(counts, float)[kept]
+    return statistic_with_interval(lambda i: float(above[i].sum() / below[i].sum()), len(above), seed)
+
+
+def share_with_interval(hits: Sequence[int], counts: Sequence[int], seed: int = 0) -> dict[str, float]:
+    """`ratio_with_interval` of hits.
+
+    Where all or none hit, the bootstrap knows no uncertainty; the interval is then Wilson's (1927) with the number of
+    cases for n, as if things of one case always went together.
+    """
+    result = ratio_with_interval(hits, counts, seed)
+    if result["mean"] in (0.0, 1.0):
+        bound = 1.959964**2 / (result["n"] + 1.959964**2)
+        result |= {"low": 0.0, "high": bound} if result["mean"] == 0.0 else {"low": 1 - bound, "high": 1.0}
+    return result

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..io.files import write_text
+from ..io.tables import write_csv
 from ..metrics.kinetics import order_kept
 from .contrast_tables import lesion_kinetics
 
@@ -30,7 +28,7 @@ def write_case_values(path: str | Path, records: Records, phases: Sequence[int])
                 for index, phase in enumerate(phases):
                     values = {name: values[index] for name, values in metrics.items()}
                     rows.append({"case": record["case"], "table": region, "phase": phase, "kind": kind, **values})
-    _write(path, rows)
+    write_csv(path, rows)
 
 
 def write_lesion_values(path: str | Path, records: Records, phases: Sequence[int]) -> None:
@@ -53,13 +51,4 @@ def write_lesion_values(path: str | Path, records: Records, phases: Sequence[int
                 row |= {"initial": found.initial, "delayed": found.delayed, "ser": found.ser}
                 row |= {"time to peak": found.time_to_peak, "time unit": found.time_unit, "curve": found.curve}
                 rows.append(row | {"order kept": order.kept, "order kept strictly": order.strict})
-    _write(path, rows)
-
-
-def _write(path: str | Path, rows: list[dict[str, Any]]) -> None:
-    columns = list(dict.fromkeys(name for row in rows for name in row))
-    stream = io.StringIO()
-    writer = csv.DictWriter(stream, columns, restval="", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    write_text(path, stream.getvalue())
+    write_csv(path, rows)

@@ -67,6 +67,14 @@ def mosaic(rows: Sequence[Sequence[np.ndarray]], captions: Sequence[str], title:
     return np.asarray(sheet)
 
 
+def save_gray16(path: str | Path, image: np.ndarray, description: str) -> None:
+    """Write an image (H, W) in [0, 1] as a 16-bit grey PNG, rounded; otherwise as `save_png`."""
+    facts = PngImagePlugin.PngInfo()
+    facts.add_text("Description", description)
+    picture = Image.fromarray(np.rint(np.clip(image, 0, 1) * 65535).astype(np.uint16))
+    write_atomically(path, lambda temporary: picture.save(temporary, format="PNG", pnginfo=facts))
+
+
 def save_png(path: str | Path, picture: np.ndarray, description: str) -> None:
     """Write a picture atomically, with `description` in its metadata; the same pixels give the same bytes."""
     facts = PngImagePlugin.PngInfo()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch.nn import functional
 
@@ -33,7 +34,8 @@ class SliceGrid:
         return tuple(max(n, round(field / s)) for n, s in zip(self.matrix, self.spacing, strict=True))
 
     @property
-    def _before(self) -> tuple[int, int]:
+    def before(self) -> tuple[int, int]:
+        """Pixels (X, Y) of padding before the slices."""
         return tuple((wide - own) // 2 for wide, own in zip(self.padded, self.matrix, strict=True))
 
     def to_network(self, slices: torch.Tensor, background: float = 0.0, mode: str = "area") -> torch.Tensor:
@@ -45,7 +47,7 @@ class SliceGrid:
             mode: `area` averages where slices shrink (and is bilinear where they grow); `mask` gives 1 wherever any
                 part of a pixel is not 0, so that small lesions do not vanish.
         """
-        (x0, y0), (width, height) = self._before, self.padded
+        (x0, y0), (width, height) = self.before, self.padded
         if (width, height) != self.matrix:
             right, below = width - self.matrix[0] - x0, height - self.matrix[1] - y0
             slices = functional.pad(slices, (y0, below, x0, right), value=background)
@@ -56,9 +58,17 @@ class SliceGrid:
         shrinks = width >= self.size[0] and height >= self.size[1]
         return resize(slices, self.size, "area" if shrinks else "bilinear")
 
+    def network_affine(self, affine: np.ndarray) -> np.ndarray:
+        """Affine (4x4, millimetres) of the network's grid, from that of the slices."""
+        change = np.eye(4)
+        for axis, (before, wide, size) in enumerate(zip(self.before, self.padded, self.size, strict=True)):
+            change[axis, axis] = wide / size
+            change[axis, 3] = 0.5 * wide / size - 0.5 - before
+        return np.asarray(affine, float) @ change
+
     def to_volume(self, slices: torch.Tensor) -> torch.Tensor:
         """Slices (N, C, *size) of the network's grid on that of the volume, (N, C, X, Y), bilinear."""
-        (x0, y0), padded = self._before, self.padded
+        (x0, y0), padded = self.before, self.padded
         if tuple(slices.shape[2:]) != padded:
             slices = resize(slices, padded, "bilinear")
         return slices[:, :, x0 : x0 + self.matrix[0], y0 : y0 + self.matrix[1]]
