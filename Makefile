@@ -5,15 +5,18 @@ BIN := $(VENV)/bin
 RUN := $(BIN)/python -m monai.bundle run --config_file
 BRAIN := bundles/brain_tumor_multicontrast_diffusion/configs
 DCE := bundles/breast_dce_contrast_gan/configs
+MIP := bundles/breast_mip_lesion_diffusion/configs
 BRAIN_PHANTOMS ?= runs/phantoms
 DCE_PHANTOMS ?= runs/breast_dce_phantoms
+MIP_PHANTOMS ?= runs/breast_mip_phantoms
 BRAIN_COHORT := --input $(BRAIN_PHANTOMS)/datalist.json --cache_dir $(BRAIN_PHANTOMS)/cache
 DCE_COHORT := --input $(DCE_PHANTOMS)/datalist.json --cache_dir $(DCE_PHANTOMS)/cache
+MIP_COHORT := --input $(MIP_PHANTOMS)/datalist.json --cache_dir $(MIP_PHANTOMS)/cache
 
 export HF_HUB_OFFLINE ?= 1
 
-.PHONY: demo test test-paper test-slow test-gpu lint format doctor weights weights-brain weights-dce evaluate evaluate-brain \
-	evaluate-dce clean
+.PHONY: demo test test-paper test-slow test-gpu lint format doctor weights weights-brain weights-dce weights-mip \
+	evaluate evaluate-brain evaluate-dce evaluate-mip clean
 
 $(VENV)/.stamp-base: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -29,9 +32,10 @@ $(VENV)/.stamp-dev: $(VENV)/.stamp-base
 demo: $(VENV)/.stamp-base
 	$(RUN) $(BRAIN)/inference.json --output_dir demo/brain_tumor --overwrite True
 	$(RUN) $(DCE)/inference.json --output_dir demo/breast_dce --overwrite True
+	$(RUN) $(MIP)/inference.json --output_dir demo/breast_mip --overwrite True
 	@echo
-	@echo "Synthetic brain contrasts around a tumour mask, synthetic breast phases from a pre-contrast volume, and a"
-	@echo "preview.png of each, lie in:"
+	@echo "Synthetic brain contrasts around a tumour mask, synthetic breast phases from a pre-contrast volume, synthetic"
+	@echo "breast MIPs around lesions, and pictures of each, lie in:"
 	@find $(CURDIR)/demo -type f -not -name '.*' | sort | sed 's/^/  /'
 
 test: $(VENV)/.stamp-dev
@@ -58,7 +62,7 @@ doctor: $(VENV)/.stamp-base
 	$(BIN)/python scripts/doctor.py
 
 # Make the shipped weights again, into runs/.
-weights: weights-brain weights-dce
+weights: weights-brain weights-dce weights-mip
 
 # About 2 hours on 2 cores. The decoder is polished with its encoder frozen.
 weights-brain: $(VENV)/.stamp-base
@@ -91,8 +95,19 @@ weights-dce: $(VENV)/.stamp-base
 		--output_dir runs/breast_dce --init_from runs/breast_dce_second/model.pt \
 		--max_epochs 9 --constant_epochs 2 --learning_rate 0.0006 --adversarial_weight 0
 
+# About 2 hours on 2 cores.
+weights-mip: $(VENV)/.stamp-base
+	$(BIN)/python scripts/make_phantoms.py breast_dce --output $(MIP_PHANTOMS)/raw --num 700 --format nifti \
+		--findings birads --num_phases 1
+	$(BIN)/python scripts/prepare_data.py breast_mips --source $(MIP_PHANTOMS)/raw --output $(MIP_PHANTOMS) \
+		--fractions "(0.8,0.1,0.1)"
+	$(RUN) $(MIP)/train_autoencoder.json $(MIP_COHORT) --output_dir runs/breast_mip_autoencoder
+	$(RUN) $(MIP)/train_reader.json $(MIP_COHORT) --output_dir runs/breast_mip_reader
+	$(RUN) $(MIP)/train_diffusion.json $(MIP_COHORT) --output_dir runs/breast_mip_diffusion \
+		--autoencoder_weights runs/breast_mip_autoencoder/model_autoencoder.pt
+
 # The figures of the bundles' docs, by the shipped weights on the held-out phantoms of `make weights`.
-evaluate: evaluate-brain evaluate-dce
+evaluate: evaluate-brain evaluate-dce evaluate-mip
 
 evaluate-brain: $(VENV)/.stamp-base
 	$(RUN) "['$(BRAIN)/inference.json','$(BRAIN)/evaluate.json']" \
@@ -103,6 +118,12 @@ evaluate-brain: $(VENV)/.stamp-base
 evaluate-dce: $(VENV)/.stamp-base
 	$(RUN) "['$(DCE)/inference.json','$(DCE)/evaluate.json']" \
 		--input $(DCE_PHANTOMS)/datalist.json --output_dir runs/breast_dce_evaluation --paper_compat True
+
+evaluate-mip: $(VENV)/.stamp-base
+	$(RUN) "['$(MIP)/inference.json','$(MIP)/evaluate.json']" \
+		--input $(MIP_PHANTOMS)/datalist.json --output_dir runs/breast_mip_evaluation
+	$(RUN) "['$(MIP)/inference.json','$(MIP)/evaluate.json','$(MIP)/steps.json']" \
+		--input $(MIP_PHANTOMS)/datalist.json --output_dir runs/breast_mip_steps
 
 clean:
 	rm -rf demo outputs

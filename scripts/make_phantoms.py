@@ -2,6 +2,7 @@
 
 python scripts/make_phantoms.py brain --output DIR --num 20
 python scripts/make_phantoms.py breast_dce --output DIR --num 20 --format duke
+python scripts/make_phantoms.py breast_dce --output DIR --num 20 --format nifti --findings birads --num_phases 1
 """
 
 from __future__ import annotations
@@ -17,7 +18,10 @@ from common.io.files import make_output_dir
 from common.knobs import check_choice
 from common.parallel import map_parallel
 from common.phantoms import write_breast_dce
+from common.phantoms.breast_dce import FINDINGS
 from common.phantoms.write_brats import FILE_NAMES, is_written, write_case
+
+FIELD_OF_VIEW = 339.2  # millimetres, of breast slices
 
 
 def brain(
@@ -43,22 +47,49 @@ def brain(
 
 
 def breast_dce(
-    output: str, num: int = 20, first: int = 0, format: str = "duke", num_slices: int = 32, workers: int = 2
+    output: str,
+    num: int = 20,
+    first: int = 0,
+    format: str = "duke",
+    num_slices: int = 32,
+    findings: str = "kinetics",
+    matrix: int | None = None,
+    num_phases: int = 3,
+    workers: int = 2,
 ) -> None:
-    """Breast DCE cases, pre-contrast and three phases after it, with lesion masks. What exists already is kept.
+    """Breast DCE cases, pre-contrast and phases after it, with lesion masks. What exists already is kept.
 
     Args:
         output: folder.
         num: how many patients.
         first: number of the first patient; the number is the seed.
         format: duke (DICOM as Duke-Breast-Cancer-MRI is downloaded, with its table of boxes) or nifti (as MAMA-MIA).
-        num_slices: of 4 mm; 128 x 128 voxels of 2.65 mm each.
+        num_slices: of 4 mm.
+        findings: kinetics (one to three lesions of known enhancement over time) or birads (none to four lesions whose
+            look follows from their BI-RADS class, for the MIP bundle).
+        matrix: voxels along a side of a slice of 339.2 mm; by default 128 for kinetics and 192 for birads.
+        num_phases: how many phases after contrast, 1 to 3.
         workers: processes.
     """
     check_choice("format", format, write_breast_dce.FORMATS)
+    check_choice("findings", findings, FINDINGS)
+    if num_phases not in (1, 2, 3):
+        raise InputError(f"num_phases={num_phases}: give 1, 2 or 3")
+    matrix = matrix or {"kinetics": 128, "birads": 192}[findings]
+    if matrix < 32:
+        raise InputError(f"matrix={matrix}: give 32 or more voxels")
+    pixel = round(FIELD_OF_VIEW / matrix, 4)
     folder = make_output_dir(output)
     seeds = [s for s in range(first, first + num) if not write_breast_dce.is_written(folder, s, format)]
-    write = partial(write_breast_dce.write_case, folder, layout=format, shape=(128, 128, int(num_slices)))
+    write = partial(
+        write_breast_dce.write_case,
+        folder,
+        layout=format,
+        shape=(matrix, matrix, int(num_slices)),
+        spacing_mm=(pixel, pixel, 4.0),
+        findings=findings,
+        num_phases=num_phases,
+    )
     map_parallel(write, seeds, workers, "phantoms")
     if format == "duke":
         write_breast_dce.write_boxes(folder)

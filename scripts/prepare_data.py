@@ -3,6 +3,7 @@
 python scripts/prepare_data.py brats --source DIR --output DIR
 python scripts/prepare_data.py duke --source DIR --output DIR --boxes Annotation_Boxes.xlsx
 python scripts/prepare_data.py mama_mia --source DIR --output DIR
+python scripts/prepare_data.py breast_mips --source DIR --output DIR --masks DIR
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import fire
 
 from common.cohorts.prepare_brats import prepare_brats
 from common.cohorts.prepare_dce import prepare_duke, prepare_mama_mia
+from common.cohorts.prepare_mips import PERCENTILES, prepare_mips
 from common.errors import install_error_hook
 from common.knobs import as_text
 
@@ -94,6 +96,46 @@ def mama_mia(
     prepare_mama_mia(as_text(source), output, split, tuple(fractions), int(seed), num_phases, int(workers))
 
 
+def breast_mips(
+    source: str,
+    output: str,
+    masks: str | None = None,
+    label_meaning: str = "auto",
+    classes: str | dict | None = None,
+    boxes: str | None = None,
+    box_class: int | None = None,
+    size: int = 256,
+    percentiles: tuple = PERCENTILES,
+    registration: str = "none",
+    split: str = "leak_free",
+    fractions: tuple = (0.8, 0.2, 0.0),
+    seed: int = 0,
+    workers: int = 2,
+) -> None:
+    """Subtraction MIPs with lesion classes, from dynamic breast MRI.
+
+    Args:
+        source: folder of Duke-Breast-Cancer-MRI in DICOM or laid out as MAMA-MIA, or a datalist.json made from either.
+        output: folder for the MIPs and `datalist.json`; exams that were made are not made again.
+        masks: folder with a lesion annotation `<case>.nii.gz`, `.seg.nrrd`, `.nrrd` or `.png` a case, on the MIP or on
+            the volume; without it, masks of the cohort itself whose JSON files name `birads`.
+        label_meaning: what mask values are: auto, birads, instance, segment or soft.
+        classes: table from mask values, segment names or colours to classes, such as "{1: 4, 2: 5}", or a JSON file.
+        boxes: Annotation_Boxes.xlsx or CSV of the Duke collection, for lesions without masks.
+        box_class: BI-RADS class, 2 to 6, of the lesions in boxes.
+        size: pixels along a side of the square MIP.
+        percentiles: of the exam's MIP that become -1 and 1.
+        registration: none, or rigid or demons: move the phase after contrast onto the pre-contrast volume (ITK).
+        split: leak_free, or fold0 to fold4: one fifth of the patients for validation.
+        fractions: shares of training, validation and test patients of leak_free.
+        seed: of the split.
+        workers: processes.
+    """
+    masks, boxes = (None if path is None else as_text(path) for path in (masks, boxes))
+    arguments = (masks, label_meaning, classes, boxes, box_class, size, tuple(percentiles), registration, split)
+    prepare_mips(as_text(source), output, *arguments, tuple(fractions), int(seed), int(workers))
+
+
 if __name__ == "__main__":
     install_error_hook()
-    fire.Fire({"brats": brats, "duke": duke, "mama_mia": mama_mia})
+    fire.Fire({"brats": brats, "duke": duke, "mama_mia": mama_mia, "breast_mips": breast_mips})

@@ -14,12 +14,14 @@ sys.path.insert(0, str(ROOT))
 
 from common.cohorts.prepare_brats import prepare_brats  # noqa: E402
 from common.cohorts.prepare_dce import prepare_mama_mia  # noqa: E402
+from common.cohorts.prepare_mips import prepare_mips  # noqa: E402
 from common.phantoms import write_breast_dce  # noqa: E402
 from common.phantoms.write_brats import write_case  # noqa: E402
 
 BUNDLES = sorted(path for path in (ROOT / "bundles").iterdir() if path.is_dir())
 BRAIN = ROOT / "bundles" / "brain_tumor_multicontrast_diffusion"
 BREAST_DCE = ROOT / "bundles" / "breast_dce_contrast_gan"
+BREAST_MIP = ROOT / "bundles" / "breast_mip_lesion_diffusion"
 REAL_DATA = "ONCOSYNTH_REAL_DATA"
 
 # A network small enough to train for a few steps in a test; sizes only, everything else as shipped.
@@ -44,6 +46,20 @@ TINY_DCE = {
     "discriminator_channels": 4,
     "slices_per_volume": 4,
     "validation_slices": 3,
+    "precision": "fp32",
+}
+
+# The same for the breast MIP bundle.
+TINY_MIP = {
+    "spatial_size": [64, 64],
+    "autoencoder_channels": [8, 16],
+    "autoencoder_groups": 4,
+    "num_embeddings": 32,
+    "conditioner_channels": 8,
+    "map_channels": 4,
+    "unet_channels": [8, 16, 16],
+    "unet_head_channels": [0, 8, 8],
+    "unet_groups": 4,
     "precision": "fp32",
 }
 
@@ -107,6 +123,22 @@ def dce_datalist(tmp_path_factory) -> Path:
     for seed in range(6):
         write_breast_dce.write_case(folder / "raw", seed, "nifti", (64, 64, 12), (5.3, 5.3, 9.0))
     return prepare_mama_mia(str(folder / "raw"), str(folder / "cohort"), fractions=(4 / 6, 1 / 6, 1 / 6), workers=1)
+
+
+@pytest.fixture(scope="session")
+def mip_cohort(tmp_path_factory) -> Path:
+    """Six breast DCE phantoms with BI-RADS classes, 96 x 96 x 16 voxels and one phase, as NIfTI."""
+    folder = tmp_path_factory.mktemp("mips")
+    for seed in range(6):
+        write_breast_dce.write_case(folder, seed, "nifti", (96, 96, 16), (3.5333, 3.5333, 8.0), "birads", 1)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def mip_datalist(mip_cohort, tmp_path_factory) -> Path:
+    """Their exams, 64 x 64 pixels: four for training, one for validation, one for test."""
+    options = {"size": 64, "fractions": (4 / 6, 1 / 6, 1 / 6), "workers": 1}
+    return prepare_mips(str(mip_cohort), str(tmp_path_factory.mktemp("exams")), **options)
 
 
 @pytest.fixture(scope="session")

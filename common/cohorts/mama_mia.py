@@ -43,6 +43,11 @@ class MamaMiaCase:
         return files
 
 
+def is_phase_file(path: Path) -> bool:
+    """Whether a volume is named as a phase."""
+    return _PHASE_FILE.fullmatch(path.name[: -len(volume_suffix(path))]) is not None
+
+
 def find_cases(source: str | Path) -> list[MamaMiaCase]:
     """All cases under a folder, sorted by name.
 

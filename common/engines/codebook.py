@@ -48,7 +48,14 @@ class ReviveCodes:
         latents = torch.cat(latents)
         used = torch.zeros(len(codes), dtype=torch.bool, device=codes.device)
         used[self.network.quantizer.nearest(latents).flatten()] = True
+        distributed = torch.distributed.is_available() and torch.distributed.is_initialized()
+        if distributed:  # an entry is in use where any process uses it
+            counts = used.int()
+            torch.distributed.all_reduce(counts)
+            used = counts > 0
         vectors = latents.movedim(1, -1).flatten(0, -2)
         generator = torch.Generator().manual_seed(derive_seed(self.seed, engine.state.epoch))
         chosen = torch.randint(len(vectors), (int((~used).sum()),), generator=generator).to(codes.device)
         codes[~used] = vectors[chosen]
+        if distributed:  # each process saw other images; all of them keep the first one's choice
+            torch.distributed.broadcast(codes.data, 0)

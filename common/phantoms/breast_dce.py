@@ -17,6 +17,8 @@ from typing import Any
 import numpy as np
 from scipy import ndimage
 
+from ..knobs import check_choice
+from .birads_lesions import add_birads_lesions
 from .fields import smooth_field, soft
 
 # Before contrast, relative to bright fibroglandular tissue at 0.5; fat is suppressed.
@@ -41,6 +43,8 @@ CURVE_SHARES = {"smooth": (0.75, 0.20, 0.05), "irregular": (0.05, 0.25, 0.70)}
 VISIBILITIES = ("clear", "faint", "invisible")
 VISIBILITY_SHARES = (0.55, 0.25, 0.20)
 NOISE = 0.010
+# One to three lesions whose kinetics and visibility vary, or none to four whose look follows from their BI-RADS class.
+FINDINGS = ("kinetics", "birads")
 
 
 @dataclass(frozen=True)
@@ -54,7 +58,7 @@ class BreastDcePhantom:
         breast: both breasts; shape (X, Y, Z), bool.
         lesions: for each lesion: instance, visible, visibility, morphology, curve_type, necrotic, peak (gain
             at its maximum, relative to `LESION_GAIN`), curve (shares of the peak at phases 1 to 3), radius_mm,
-            centre_mm.
+            centre_mm; with `findings="birads"` also birads, and the peak is absolute.
         seconds: of phases 1 to 3 after the pre-contrast phase.
         spacing: voxel size in millimetres.
     """
@@ -69,7 +73,10 @@ class BreastDcePhantom:
 
 
 def make_breast_dce(
-    seed: int, shape: Sequence[int] = (128, 128, 32), spacing_mm: Sequence[float] = (2.65, 2.65, 4.0)
+    seed: int,
+    shape: Sequence[int] = (128, 128, 32),
+    spacing_mm: Sequence[float] = (2.65, 2.65, 4.0),
+    findings: str = "kinetics",
 ) -> BreastDcePhantom:
     """Draw the phantom of one patient; the same seed, shape and spacing give the same voxels.
 
@@ -77,7 +84,9 @@ def make_breast_dce(
         seed: patient number.
         shape: voxels (X, Y, Z).
         spacing_mm: voxel size; the default covers 340 x 340 x 128 mm, the field of view of a bilateral examination.
+        findings: `kinetics`, or `birads`: see `birads_lesions`; such an examination may hold no lesion.
     """
+    check_choice("findings", findings, FINDINGS)
     rng = np.random.default_rng([seed, 20240918])
     shape, spacing = tuple(int(n) for n in shape), tuple(float(s) for s in spacing_mm)
     axes = [(np.arange(n) - (n - 1) / 2) * s for n, s in zip(shape, spacing, strict=True)]
@@ -88,7 +97,12 @@ def make_breast_dce(
     base *= 1 + 0.05 * smooth_field(rng, shape, spacing, 7) * (fractions["fibroglandular"] + 0.5 * fractions["fat"])
     seconds = tuple(float(s) for s in np.round(np.cumsum(rng.normal(131, 6, 3)), 1))
     enhancement = _background_enhancement(rng, shape, spacing, fractions, breast)
-    base, enhancement, label, lesions = _lesions(rng, points, spacing, base, enhancement, fractions, breast)
+    if findings == "birads":
+        intensity = TISSUE_INTENSITY["irregular lesion"]
+        found = add_birads_lesions(rng, points, spacing, base, enhancement, breast, intensity, CURVES)
+    else:
+        found = _lesions(rng, points, spacing, base, enhancement, breast)
+    base, enhancement, label, lesions = found
     signal = np.concatenate([base[None], base[None] + enhancement])
 
     shading = 1 + 0.07 * smooth_field(rng, shape, spacing, 160) + 0.001 * (points[1] - 20)
@@ -232,7 +246,6 @@ def _lesions(
     spacing: tuple,
     base: np.ndarray,
     enhancement: np.ndarray,
-    fractions: dict[str, np.ndarray],
     breast: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[dict[str, Any]]]:
     """Put lesions into the breasts; returns base, enhancement, label, and what is known of each lesion."""

@@ -9,6 +9,7 @@ import csv
 import json
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,8 @@ def write_case(
     layout: str = "duke",
     shape: Sequence[int] = (128, 128, 32),
     spacing_mm: Sequence[float] = (2.65, 2.65, 4.0),
+    findings: str = "kinetics",
+    num_phases: int = 3,
 ) -> None:
     """Draw the phantom of patient `seed` and write it; its folder of images appears whole.
 
@@ -52,12 +55,15 @@ def write_case(
         layout: `duke` or `nifti`.
         shape: voxels (X, Y, Z).
         spacing_mm: voxel size.
+        findings: `kinetics`, or `birads`: classes by lesion, and examinations without any, see `make_breast_dce`.
+        num_phases: how many of the three phases after contrast are written.
 
     Raises:
         InputError: the grid is so coarse that no lesion is on it.
     """
-    phantom = make_breast_dce(seed, shape, spacing_mm)
-    if not phantom.label.any():
+    phantom = make_breast_dce(seed, shape, spacing_mm, findings)
+    phantom = replace(phantom, image=phantom.image[: num_phases + 1], seconds=phantom.seconds[:num_phases])
+    if findings == "kinetics" and not phantom.label.any():
         raise InputError(f"phantom {seed} has no voxel in a lesion at spacing_mm={tuple(spacing_mm)}; use a finer grid")
     home, mask, sidecar = _places(folder, seed, layout)
     mask.parent.mkdir(parents=True, exist_ok=True)
@@ -67,7 +73,8 @@ def write_case(
     if layout == "duke":
         _write_dicom(partial, phantom, seed)
         save_nifti(mask, phantom.label, _affine(phantom), DESCRIPTION)
-        write_json(sidecar, {"lesions": phantom.lesions, "annotation": _annotation(phantom, seed)})
+        annotation = {"annotation": _annotation(phantom, seed)} if phantom.label.any() else {}
+        write_json(sidecar, {"lesions": phantom.lesions, **annotation})
     else:
         stored, affine = _stored(phantom.image, _affine(phantom), (True, False, False))  # LAS, as MAMA-MIA
         for number, phase in enumerate(stored):
@@ -84,7 +91,9 @@ def write_boxes(folder: Path) -> None:
     """The table of boxes of all patients in a `duke` cohort, as xlsx and CSV, in the collection's own columns."""
     rows = []
     for sidecar in sorted((folder / "masks").glob("*.json")):
-        annotation = json.loads(sidecar.read_text(encoding="utf-8"))["annotation"]
+        annotation = json.loads(sidecar.read_text(encoding="utf-8")).get("annotation")
+        if annotation is None:
+            continue  # an examination without lesions
         rows.append([sidecar.stem, *(annotation[name] for name in COLUMNS[1:])])
 
     def write_csv(path: str) -> None:
@@ -159,7 +168,7 @@ def _write_dicom(home: Path, phantom: BreastDcePhantom, seed: int) -> None:
         "DeidentificationMethod": DESCRIPTION,
     }
     study = home / f"{STUDY}-{seed % 100000:05d}"
-    for number, (phase, description) in enumerate(zip(stored, PHASES, strict=True)):
+    for number, (phase, description) in enumerate(zip(stored, PHASES[: len(stored)], strict=True)):
         series_number = 2 + number
         write_dicom_series(
             study / f"{series_number}.000000-{description}-{(seed * 7 + series_number) % 100000:05d}",
