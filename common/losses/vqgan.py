@@ -7,9 +7,31 @@ import logging
 import torch
 from torch import nn
 
-from .autoencoder import PerceptualTerm
+from ..metrics.features import load_torchscript
 
 logger = logging.getLogger(__name__)
+
+
+class LpipsTerm(nn.Module):
+    """LPIPS (Zhang et al. 2018) by a network file, differentiable in its first argument.
+
+    Args:
+        path, sha256: TorchScript of the whole LPIPS network: two batches (B, 3, H, W) in [-1, 1] to distances (B, ...).
+    """
+
+    def __init__(self, path: str, sha256: str) -> None:
+        super().__init__()
+        self.network = [load_torchscript(path, sha256)]  # in a list: not part of any state or optimiser
+
+    def forward(self, reconstruction: torch.Tensor, image: torch.Tensor) -> torch.Tensor:
+        """Mean distance of (B, 1, X, Y) images in [-1, 1], shown to the network as three equal channels."""
+        network = self.network[0].to(image.device)
+        return network(*(part.expand(-1, 3, -1, -1) for part in (reconstruction, image))).mean()
+
+
+def lpips_term(path: str | None, sha256: str | None) -> LpipsTerm | None:
+    """The term where a network file is named, None where not."""
+    return None if path is None else LpipsTerm(path, str(sha256))
 
 
 class VqganLoss(nn.Module):
@@ -20,8 +42,8 @@ class VqganLoss(nn.Module):
     Args:
         l1: weight of the mean absolute error.
         codebook: weight of the quantiser's loss.
-        perceptual: weight of `perceptual_network`, which is off, and said to be, where no file is given.
-        perceptual_network: see `PerceptualTerm`.
+        perceptual: weight of `lpips`, which is off, and said to be, where no file is given.
+        lpips: see `LpipsTerm`.
         lesion_weight: weight of a lesion's pixels in the mean absolute error, against 1 elsewhere; 1 in the paper.
             Small lesions otherwise vanish in the mean.
     """
@@ -31,15 +53,15 @@ class VqganLoss(nn.Module):
         l1: float = 1.0,
         codebook: float = 1.0,
         perceptual: float = 0.0,
-        perceptual_network: PerceptualTerm | None = None,
+        lpips: LpipsTerm | None = None,
         lesion_weight: float = 1.0,
     ) -> None:
         super().__init__()
         self.l1, self.codebook, self.perceptual, self.lesion_weight = l1, codebook, perceptual, lesion_weight
-        self.perceptual_network = perceptual_network
-        if perceptual_network is None:
+        self.lpips = lpips
+        if lpips is None:
             self.perceptual = 0.0
-            logger.info("the perceptual term is off: no network file is given (perceptual_file)")
+            logger.info("the perceptual term (LPIPS) is off: no network file is given (lpips_file)")
 
     def forward(
         self,
@@ -64,7 +86,7 @@ class VqganLoss(nn.Module):
         if self.codebook:
             terms["codebook"] = self.codebook * codebook_loss
         if self.perceptual:
-            terms["perceptual"] = self.perceptual * self.perceptual_network(reconstruction, image)
+            terms["perceptual"] = self.perceptual * self.lpips(reconstruction, image)
         return terms
 
 

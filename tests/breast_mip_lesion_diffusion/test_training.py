@@ -94,9 +94,11 @@ def test_paper_recipe_differs_in_json_only(mip_datalist, autoencoder, tmp_path):
     """The paper's losses, schedule, EMA and ordinal mask at a tiny size; then its sampler."""
     sizes = {**TINY_MIP, "patch_size": 2, "denoiser_patch": 1, "unet_head_channels": [0, 0, 8]}
     sizes |= {"unet_attention": [False, False, False], "unet_blocks": [1, 1, 1], "autoencoder_blocks": 1}
+    sizes.pop("conditioner_channels")
     knobs = {"max_epochs": 2, "val_interval": 1, "num_preview": 1, "preview_interval": 2, "num_embeddings": 32}
     knobs |= {"autoencoder_weights": autoencoder / "model_autoencoder.pt"}
-    train(["train_diffusion.json", "paper.json"], tmp_path, mip_datalist, **{**sizes, **knobs})
+    options = {"bundle": BREAST_MIP, "input": mip_datalist, "output_dir": tmp_path, **SHORT, **sizes, **knobs}
+    run_bundle(["train_diffusion.json", "paper.json"], **options)
     state = torch.load(tmp_path / "model.pt", weights_only=True)
     assert state["denoiser.conditioner.layers.0.weight"].shape == (4, 1, 1, 1)  # one ordinal channel, without bias
     assert "denoiser.conditioner.layers.0.bias" not in state

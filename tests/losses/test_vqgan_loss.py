@@ -5,8 +5,7 @@ import torch
 from monai.losses import PatchAdversarialLoss
 
 from common.io.files import sha256_of_file
-from common.losses.autoencoder import perceptual_term
-from common.losses.vqgan import HingeLoss, VqganLoss
+from common.losses.vqgan import HingeLoss, VqganLoss, lpips_term
 
 IMAGE = torch.zeros(1, 1, 2, 2)
 PREDICTION = (IMAGE + 0.5, torch.tensor(3.0), torch.zeros(1, 1, 1, dtype=torch.long))
@@ -26,23 +25,29 @@ def test_lesion_pixels_weigh_as_told_whatever_their_class(weight, expected):
     assert float(terms["l1"]) == pytest.approx(expected)
 
 
-def test_perceptual_term_takes_grey_images_to_a_two_dimensional_network(tmp_path):
-    torch.manual_seed(0)
-    path = tmp_path / "features.pt"
-    torch.jit.save(torch.jit.trace(torch.nn.Conv2d(3, 5, 3), torch.rand(1, 3, 8, 8)), str(path))
-    loss = VqganLoss(0.0, 0.0, perceptual=0.5, perceptual_network=perceptual_term(path, sha256_of_file(path), 3))
-    image, other = torch.rand(2, 1, 8, 8), torch.rand(2, 1, 8, 8, requires_grad=True)
+class Distance(torch.nn.Module):
+    """In place of LPIPS: a mean square over three channels, (B, 1, 1, 1) as LPIPS gives it."""
+
+    def forward(self, first, second):
+        return (first - second).square().sum(1, keepdim=True).mean((2, 3), keepdim=True)
+
+
+def test_lpips_is_the_mean_distance_of_a_network_that_sees_three_equal_channels(tmp_path):
+    path = tmp_path / "lpips.ts"
+    torch.jit.save(torch.jit.script(Distance()), str(path))
+    loss = VqganLoss(0.0, 0.0, perceptual=0.5, lpips=lpips_term(path, sha256_of_file(path)))
+    image, other = torch.zeros(2, 1, 8, 8), torch.full((2, 1, 8, 8), 0.2, requires_grad=True)
     terms = loss((other, *PREDICTION[1:]), (image, None))
+    assert float(terms["perceptual"].detach()) == pytest.approx(0.5 * 3 * 0.04)
     terms["perceptual"].backward()
-    assert float(terms["perceptual"].detach()) > 0
-    assert other.grad.abs().sum() > 0
-    assert float(loss((image, *PREDICTION[1:]), (image, None))["perceptual"]) == 0
+    assert torch.allclose(other.grad, torch.full_like(other, 0.5 * 3 * 2 * 0.2 / (2 * 64)))
+    assert lpips_term(None, None) is None
 
 
 def test_perceptual_term_off_is_said(caplog):
     with caplog.at_level("INFO"):
         loss = VqganLoss(perceptual=1.0)
-    assert "perceptual term is off" in caplog.text
+    assert "perceptual term (LPIPS) is off" in caplog.text
     assert "perceptual" not in loss(PREDICTION, (IMAGE, None))
 
 
