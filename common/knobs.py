@@ -23,6 +23,7 @@ COUNTS = {
     "num_encodings",
     "repeats",
     "num_phases",
+    "validation_repeats",
 }
 WHOLE = COUNTS | {"seed", "first_sample", "num_workers"}
 SWITCHES = {
@@ -45,7 +46,18 @@ PATHS = {
     "reader_weights",
     "inception_file",
 }
-RATES = {"learning_rate", "guidance_scale"}
+RATES = {
+    "learning_rate",
+    "guidance_scale",
+    "weight_decay",
+    "adversarial_weight",
+    "l1_weight",
+    "codebook_weight",
+    "lesion_weight",
+    "region_weight",
+    "perceptual_weight",
+}
+SHARES = {"eta", "condition_dropout", "ema_decay", "affine_prob", "final_lr_share"}
 
 
 def as_text(value: Any) -> str:
@@ -72,6 +84,8 @@ def check_knob(name: str, value: Any) -> None:
             raise InputError(f"{name}={value}: give {'at least 1' if name in COUNTS else '0 or more'}")
     elif name in RATES and (isinstance(value, bool) or not isinstance(value, Number) or value < 0):
         raise InputError(f"{name}={value}: give a number of 0 or more")
+    elif name in SHARES and (isinstance(value, bool) or not isinstance(value, Number) or not 0 <= value <= 1):
+        raise InputError(f"{name}={value}: give a number from 0 to 1")
 
 
 def _check_path(name: str, value: Any) -> None:

@@ -76,7 +76,7 @@ def breast_dce(
     if num_phases not in (1, 2, 3):
         raise InputError(f"num_phases={num_phases}: give 1, 2 or 3")
     matrix = matrix or {"kinetics": 128, "birads": 192}[findings]
-    if matrix < 32:
+    if not isinstance(matrix, int) or matrix < 32:
         raise InputError(f"matrix={matrix}: give 32 or more voxels")
     pixel = round(FIELD_OF_VIEW / matrix, 4)
     folder = make_output_dir(output)

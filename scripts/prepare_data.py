@@ -100,6 +100,7 @@ def breast_mips(
     source: str,
     output: str,
     masks: str | None = None,
+    keep_unlabelled: bool = False,
     label_meaning: str = "auto",
     classes: str | dict | None = None,
     boxes: str | None = None,
@@ -119,6 +120,8 @@ def breast_mips(
         output: folder for the MIPs and `datalist.json`; exams that were made are not made again.
         masks: folder with a lesion annotation `<case>.nii.gz`, `.seg.nrrd`, `.nrrd` or `.png` a case, on the MIP or on
             the volume; without it, masks of the cohort itself whose JSON files name `birads`.
+        keep_unlabelled: keep cases without an annotation in `masks`, instead of skipping them; such a case has no
+            `label` and trains the autoencoder only.
         label_meaning: what mask values are: auto, birads, instance, segment or soft.
         classes: table from mask values, segment names or colours to classes, such as "{1: 4, 2: 5}", or a JSON file.
         boxes: Annotation_Boxes.xlsx or CSV of the Duke collection, for lesions without masks.
@@ -132,8 +135,8 @@ def breast_mips(
         workers: processes.
     """
     masks, boxes = (None if path is None else as_text(path) for path in (masks, boxes))
-    arguments = (masks, label_meaning, classes, boxes, box_class, size, tuple(percentiles), registration, split)
-    prepare_mips(as_text(source), output, *arguments, tuple(fractions), int(seed), int(workers))
+    reading = (masks, keep_unlabelled, label_meaning, classes, boxes, box_class)
+    prepare_mips(as_text(source), output, *reading, size, percentiles, registration, split, fractions, seed, workers)
 
 
 if __name__ == "__main__":

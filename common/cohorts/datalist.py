@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -16,6 +17,7 @@ from ..io.files import sha256_of_json, write_json
 from ..knobs import as_path
 
 SECTIONS = ("training", "validation", "test")
+logger = logging.getLogger(__name__)
 PATH_KEYS = ("image", "phases", "label", "reference", "breast")
 
 
@@ -74,7 +76,7 @@ def save_datalist(path: str | Path, sections: dict[str, list[dict]], **facts: An
 
 
 def load_datalist(
-    path: str | Path, sections: str | Iterable[str] = SECTIONS, required: bool = True
+    path: str | Path, sections: str | Iterable[str] = SECTIONS, required: bool = True, having: str | None = None
 ) -> list[dict[str, Any]]:
     """Cases of one or more sections of a datalist, with absolute paths.
 
@@ -82,6 +84,7 @@ def load_datalist(
         path: the `datalist.json`.
         sections: one name or several.
         required: whether no case at all is a mistake.
+        having: take only cases with this entry, such as `label`; how many are left out is logged.
 
     Raises:
         InputError: no such file, not JSON, without the sections asked for, or a case whose files are gone.
@@ -98,8 +101,13 @@ def load_datalist(
         raise InputError(f"{path}: has no section {' or '.join(names)}; make it again with scripts/prepare_data.py")
     folder = path.parent.resolve()
     found = [item for name in names for item in content.get(name, [])]
+    if having is not None:
+        total, found = len(found), [item for item in found if having in item]
+        if len(found) < total:
+            logger.info(f"{path}: {total - len(found)} of {total} cases have no {having} and are left out")
     if required and not found:
-        raise InputError(f"{path}: section {' or '.join(names)} holds no case; split again with other --fractions")
+        wanted = f"case with {having}" if having else "case"
+        raise InputError(f"{path}: section {' or '.join(names)} holds no {wanted}; split again with other --fractions")
     items = [_with_paths(item, lambda p: str((folder / p).resolve())) for item in found]
     for item in items:
         for missing in (file for file in _files(item) if not Path(file).is_file()):

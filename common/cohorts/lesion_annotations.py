@@ -175,7 +175,7 @@ def _annotate(path: Path, image: LabelImage, lesions: list[Lesion], project: boo
     parts: list[Lesion] = []
     for number, birads, mask in lesions:
         mask = mask.any(axis=axis)
-        parts += [(number, birads, mask)] if number else [(None, birads, part) for part in components(mask)]
+        parts += [(number, birads, mask)] if number else [(None, birads, part) for part in components(mask, str(path))]
     instances, classes = paint(parts, plane, str(path))
     return LesionAnnotation(str(path), instances, classes, flat_affine(affine, axis))
 

@@ -6,6 +6,7 @@ A lesion has class 2 to 6. Class 1 means that an examination shows none, so no p
 from __future__ import annotations
 
 import json
+import logging
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,6 +18,8 @@ from ..errors import InputError
 from ..io.segmentations import Segment
 from ..io.volumes import volume_suffix
 from ..knobs import as_path
+
+logger = logging.getLogger(__name__)
 
 CLASSES = (2, 3, 4, 5, 6)
 HEALTHY = 1  # of an examination without a finding
@@ -138,7 +141,9 @@ def class_of_segment(segment: Segment, table: Mapping[str, int], path: Path) -> 
             f"{path}: the BI-RADS class of segment {segment.name} cannot be told from its tags or name; "
             f'give it with --classes "{{{segment.name}: 4}}"'
         )
-    return check_class(told, f"{path}: segment {segment.name}")
+    birads = check_class(told, f"{path}: segment {segment.name}")
+    logger.info(f"{path}: segment {segment.name} is read as BI-RADS {birads}")
+    return birads
 
 
 def class_file_of(mask: Path) -> Path:

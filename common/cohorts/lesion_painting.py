@@ -13,13 +13,20 @@ from .label_meanings import MAX_INSTANCE
 
 logger = logging.getLogger(__name__)
 
+MAX_LESIONS = 200  # in one image; more are noise
 NEIGHBOURS = np.ones((3, 3), int)  # pixels that touch at a corner belong together
 Lesion = tuple[int | None, int, np.ndarray]  # number (None: yet to be given), class, mask
 
 
-def components(mask: np.ndarray) -> list[np.ndarray]:
-    """Connected parts of a mask (X, Y); pixels that touch at a corner are connected."""
+def components(mask: np.ndarray, where: str) -> list[np.ndarray]:
+    """Connected parts of a mask (X, Y); pixels that touch at a corner are connected.
+
+    Raises:
+        InputError: more than any image has lesions.
+    """
     numbers, count = ndimage.label(mask, NEIGHBOURS)
+    if count > MAX_LESIONS:
+        raise InputError(f"{where}: {count} separate parts of one class; this is no mask of lesions, remove its specks")
     return [numbers == number for number in range(1, count + 1)]
 
 

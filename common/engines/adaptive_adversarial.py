@@ -25,8 +25,6 @@ class AdaptiveAdversarialTrainer(AdversarialTrainer):
         last_layer: the generator's last layer, with a `weight`.
         adversarial_start_iteration: iterations before the discriminator takes part, in place of `adversarial_start`.
         reconstruction_terms: names of the terms that make up the reconstruction; not the codebook's.
-        separate_passes: judge fakes and reals one after the other, as the authors' code does: a discriminator with
-            batch normalisation then sees statistics of one kind at a time.
         **kwargs: of `AdversarialTrainer`.
     """
 
@@ -36,14 +34,12 @@ class AdaptiveAdversarialTrainer(AdversarialTrainer):
         last_layer: nn.Module,
         adversarial_start_iteration: int = 0,
         reconstruction_terms: Sequence[str] = ("l1", "perceptual"),
-        separate_passes: bool = True,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.last_layer = last_layer
         self.adversarial_start_iteration = adversarial_start_iteration
         self.reconstruction_terms = tuple(reconstruction_terms)
-        self.separate_passes = separate_passes
 
     def discriminator_has_started(self) -> bool:
         """Whether more iterations than `adversarial_start_iteration` have begun."""
@@ -68,9 +64,11 @@ class AdaptiveAdversarialTrainer(AdversarialTrainer):
         return {**generator_terms, "adversarial": ratio * weighted}
 
     def judge_both(self, fake: torch.Tensor, real: torch.Tensor) -> list[torch.Tensor]:
-        """The logits for fakes, then as many reals."""
-        if not self.separate_passes:
-            return super().judge_both(fake, real)
+        """The logits for fakes, then as many reals.
+
+        In a pass each, as the authors' code has it: batch normalisation then sees statistics of one kind at a time.
+        A distributed discriminator can do so because both passes use all of its parameters and share one backward.
+        """
         judged_real, judged_fake = self.discriminator(real)[-1], self.discriminator(fake)[-1]
         return [torch.cat([judged_fake, judged_real])]
 

@@ -34,6 +34,12 @@ class BestWeights:
         """The state to export: the best one, or the current one where nothing was validated."""
         return self.model.state_dict() if self.kept is None else self.kept
 
+    def describe(self) -> str:
+        """Which weights `weights` are, in words."""
+        if self.kept is None:
+            return "never validated: the last weights are taken"
+        return f"chosen: epoch {self.epoch}, {self.metric} {self.value:.4g}"
+
     def state_dict(self) -> dict[str, Any]:
         """For a checkpoint."""
         return {"value": self.value, "epoch": self.epoch, "kept": self.kept}

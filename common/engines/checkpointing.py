@@ -127,7 +127,7 @@ class ExportWeights:
             return
         for name, module in self.parts.items():
             if isinstance(module, BestWeights):
-                logger.info(f"chosen: epoch {module.epoch}, {module.metric} {module.value:.4g}")
+                logger.info(module.describe())
             state = module.weights() if isinstance(module, BestWeights) else module.state_dict()
             self.network.get_submodule(name).load_state_dict(state)
         save_weights(self.network, self.path, self.prefix)

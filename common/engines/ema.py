@@ -41,11 +41,6 @@ class CurrentWeights:
         """Nothing to do."""
 
 
-def optional_ema(model: nn.Module, decay: float) -> EMAHandler | CurrentWeights:
-    """An average of a model's weights with the usual decay, or, at decay 0, the weights as they are."""
-    return EMAHandler(model, momentum=1 - decay) if decay > 0 else CurrentWeights(model)
-
-
 class WarmupEma(EMAHandler):
     """`EMAHandler` whose decay grows with the iterations, or that averages a part of the model only.
 
@@ -104,6 +99,8 @@ def make_ema(
     if only is not None and only not in dict(model.named_children()):
         parts = ", ".join(name for name, _ in model.named_children())
         raise InputError(f"ema_only={only}: the network has no such part, it has {parts}")
-    if decay > 0 and (warmup or only is not None):
+    if decay == 0:
+        return CurrentWeights(model)
+    if warmup or only is not None:
         return WarmupEma(model, decay, warmup, only)
-    return optional_ema(model, decay)
+    return EMAHandler(model, momentum=1 - decay)

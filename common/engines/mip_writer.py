@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,8 @@ from ignite.engine import Engine, Events
 from PIL import Image
 
 from ..cohorts.lesion_annotations import read_annotation, save_annotation
-from ..cohorts.pairs import write_mip_datalist
+from ..cohorts.pairs import find_mip_pairs, write_mip_datalist
+from ..errors import InputError
 from ..io.files import write_json
 from ..io.volumes import save_nifti, save_nrrd
 from ..outputs import PREVIEW, PROVENANCE, contact_sheet, mask_file, mip_file, sample_name
@@ -69,6 +71,10 @@ class MipWriter:
     def _write(self, case: str, sample: int, path: str, pred: torch.Tensor) -> None:
         name = sample_name(case, sample)
         image = torch.as_tensor(pred).detach().float().cpu().numpy()[0]
+        if not np.isfinite(image).all():
+            raise InputError(
+                f"{name}: the sample is not finite; check the sampler's settings (eta, num_steps, precision)"
+            )
         annotation = read_annotation(path, **self.reading)
         frame = LesionFrame(annotation, self.size)
         shown = frame.annotation_on_network(annotation)
@@ -104,20 +110,18 @@ class MipWriter:
 
     def finish(self) -> None:
         """Contact sheets (mask, then samples, as Figure 1 of the paper) and the `datalist.json` of all pairs."""
-        pictures: dict[str, list[np.ndarray]] = {}
-        masks: dict[str, np.ndarray] = {}
-        for name, record in self.plan.provenance.items():
-            case, sample = record["case"], record["sample"]
-            home = self.plan.output_dir / name
-            with Image.open(home / mip_file(case, sample, PICTURE)) as picture:
-                pictures.setdefault(case, []).append((np.asarray(picture) / 257).astype(np.uint8))
-            if case not in masks:
-                mask = read_annotation(home / mask_file(case, sample))
-                shown = LesionFrame(mask, self.size).annotation_on_network(mask)
-                masks[case] = class_picture(shown.class_map())
-        for case, samples in pictures.items():
-            cells = [masks[case], *samples]
-            rows = [cells[start : start + SHEET_COLUMNS] for start in range(0, len(cells), SHEET_COLUMNS)]
-            title = f"{DESCRIPTION}   {case}: mask, then {len(samples)} samples"
-            save_png(self.plan.output_dir / contact_sheet(case), mosaic(rows, [""] * SHEET_COLUMNS, title), title)
+        for case in dict.fromkeys(record["case"] for record in self.plan.provenance.values()):
+            self._contact_sheet(case)
         logger.info(f"synthetic pairs: {write_mip_datalist(self.plan.output_dir)}")
+
+    def _contact_sheet(self, case: str) -> None:
+        """All finished samples of a case, those of earlier runs too."""
+        pairs = [pair for pair in find_mip_pairs(self.plan.output_dir) if pair["patient"] == case]
+        mask = read_annotation(pairs[0]["label"])
+        cells = [class_picture(LesionFrame(mask, self.size).annotation_on_network(mask).class_map())]
+        for pair in sorted(pairs, key=lambda pair: int(pair["case"].removeprefix(f"{case}_sample"))):
+            with Image.open(Path(pair["image"]).parent / f"{pair['case']}_mip{PICTURE}") as picture:
+                cells.append((np.asarray(picture) / 257).astype(np.uint8))
+        rows = [cells[start : start + SHEET_COLUMNS] for start in range(0, len(cells), SHEET_COLUMNS)]
+        title = f"{DESCRIPTION}   {case}: mask, then {len(pairs)} samples"
+        save_png(self.plan.output_dir / contact_sheet(case), mosaic(rows, [""] * SHEET_COLUMNS, title), title)

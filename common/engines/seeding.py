@@ -17,6 +17,7 @@ from monai.utils import convert_to_tensor
 from torch.utils.data import Sampler
 
 from ..io.files import write_atomically
+from ..io.volumes import volume_suffix
 
 
 def derive_seed(*parts: int) -> int:
@@ -67,14 +68,16 @@ class SeededPersistentDataset(PersistentDataset):
 
 
 def file_states(item: Any) -> list[tuple[int, int]]:
-    """Size and modification time of every file that an item names."""
+    """Size and modification time of every file that an item names, and of a JSON file of the same name beside it."""
     values = item.values() if isinstance(item, dict) else item if isinstance(item, (list, tuple)) else [item]
     states = []
     for value in values:
         if isinstance(value, (dict, list, tuple)):
             states += file_states(value)
         elif isinstance(value, str) and os.path.isfile(value):
-            states.append((os.stat(value).st_size, os.stat(value).st_mtime_ns))
+            beside = value.removesuffix(volume_suffix(value) or os.path.splitext(value)[1]) + ".json"
+            found = [os.stat(path) for path in (value, beside) if os.path.isfile(path)]
+            states += [(stat.st_size, stat.st_mtime_ns) for stat in found]
     return states
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,6 @@ import numpy as np
 from ..errors import InputError
 from .label_images import LabelImage
 
-logger = logging.getLogger(__name__)
 _SEGMENT = re.compile(r"Segment(\d+)_\w+$")
 
 
@@ -52,7 +50,10 @@ def read_segments(image: LabelImage, path: Path) -> list[Segment]:
         raise InputError(f"{path}: holds no segments; save the segmentation from 3D Slicer as .seg.nrrd again")
     offset = str(image.fields.get("Segmentation_ReferenceImageExtentOffset", "0 0 0"))
     if any(int(steps) for steps in offset.split()):
-        logger.warning(f"{path}: was cropped on saving from 3D Slicer; it covers a part of the image only")
+        raise InputError(
+            f"{path}: was cropped on saving from 3D Slicer and covers a part of the image only; save it again without "
+            "cropping to the segments, or export it as a label map"
+        )
     layers = image.values.shape[3]
     segments = []
     for number in numbers:

@@ -86,7 +86,7 @@ class LatentCache:
         shutil.rmtree(partial, ignore_errors=True)
         make_output_dir(partial)
         arrays: dict[str, np.memmap] = {}
-        with tqdm(total=num_encodings * len(dataset), desc="encoding latents", unit="volume") as progress:
+        with tqdm(total=num_encodings * len(dataset), desc="encoding latents", unit="case") as progress:
             for k in range(num_encodings):
                 dataset.set_epoch(k)
                 position = 0

@@ -6,28 +6,27 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from ..errors import InputError
-
+COMMITMENT = 0.25  # beta, the smaller weight of the two parts of the loss
 DISTANCES_AT_ONCE = 2**22  # 16 MB in fp32; the whole table of a batch of 16 at the paper's size would take 2 GB
 
 
 class VectorQuantizer(nn.Module):
     """Latent vectors to the nearest entries of a learned codebook (van den Oord et al. 2017; Esser et al. 2021).
 
-    The codebook learns by gradient, without a moving average. As in the original, nothing revives entries that no
-    latent is nearest to: from the initial range of 1 / `num_embeddings` many are never used. `initialize_codebook`
-    starts among the latents instead.
+    The codebook learns by gradient, without a moving average. As in the original, nothing here revives entries that no
+    latent is nearest to: from the initial range of 1 / `num_embeddings` many are never used. In training,
+    `engines.codebook.ReviveCodes` may draw them anew.
+
+    The loss is that of the authors' code: `COMMITMENT` weighs the codebook's part, where the publication has it on the
+    latents' part.
 
     Args:
         num_embeddings: entries.
         channels: of an entry.
-        commitment: beta, the smaller weight of the two parts of the loss.
-        legacy: beta on the codebook's part, as the authors' code has it; otherwise on the latents', as published.
     """
 
-    def __init__(self, num_embeddings: int, channels: int, commitment: float = 0.25, legacy: bool = True) -> None:
+    def __init__(self, num_embeddings: int, channels: int) -> None:
         super().__init__()
-        self.commitment, self.legacy = commitment, legacy
         self.embedding = nn.Embedding(num_embeddings, channels)
         nn.init.uniform_(self.embedding.weight, -1 / num_embeddings, 1 / num_embeddings)
 
@@ -42,11 +41,7 @@ class VectorQuantizer(nn.Module):
             quantized = self.embedding(indices).movedim(-1, 1)
             to_latent = functional.mse_loss(quantized, latent.detach())
             to_codebook = functional.mse_loss(latent, quantized.detach())
-            if self.legacy:
-                loss = to_codebook + self.commitment * to_latent
-            else:
-                loss = self.commitment * to_codebook + to_latent
-            return latent + (quantized - latent).detach(), loss, indices
+            return latent + (quantized - latent).detach(), to_codebook + COMMITMENT * to_latent, indices
 
     @torch.no_grad()
     def nearest(self, latent: torch.Tensor) -> torch.Tensor:
@@ -64,17 +59,3 @@ class VectorQuantizer(nn.Module):
             torch.addmm(lengths, chunk, codebook.T, alpha=-2, out=distances)
             torch.argmin(distances, 1, out=found)
         return indices.view(latent.shape[0], *latent.shape[2:])
-
-    @torch.no_grad()
-    def initialize_codebook(self, latents: torch.Tensor) -> None:
-        """Make the entries copies of different, randomly drawn vectors of latents (B, L, *grid); not in the original.
-
-        Raises:
-            InputError: fewer vectors than entries.
-        """
-        vectors = latents.movedim(1, -1).flatten(0, -2)
-        needed = self.embedding.num_embeddings
-        if len(vectors) < needed:
-            raise InputError(f"the codebook has {needed} entries, the latents only {len(vectors)} vectors; give more")
-        drawn = torch.randperm(len(vectors))[:needed].to(vectors.device)
-        self.embedding.weight.copy_(vectors[drawn])

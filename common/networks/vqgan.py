@@ -28,8 +28,6 @@ class VQGAN(nn.Module):
         norm_num_groups: of the group normalisations.
         num_embeddings: entries of the codebook.
         patch_size: edge of the blocks of pixels that are folded into channels; 1 in the paper.
-        commitment, legacy_commitment: see `VectorQuantizer`.
-        quantize_output: whether `decode` quantises.
     """
 
     def __init__(
@@ -41,14 +39,10 @@ class VQGAN(nn.Module):
         norm_num_groups: int = 32,
         num_embeddings: int = 8192,
         patch_size: int = 1,
-        commitment: float = 0.25,
-        legacy_commitment: bool = True,
-        quantize_output: bool = True,
     ) -> None:
         super().__init__()
         self.latent_channels = latent_channels
         self.patch_size = patch_size
-        self.quantize_output = quantize_output
         levels, folded = len(channels), in_channels * patch_size**2
         options = {
             "spatial_dims": 2,
@@ -72,7 +66,7 @@ class VQGAN(nn.Module):
         )
         self.quant_conv = nn.Conv2d(latent_channels, latent_channels, 1)
         self.post_quant_conv = nn.Conv2d(latent_channels, latent_channels, 1)
-        self.quantizer = VectorQuantizer(num_embeddings, latent_channels, commitment, legacy_commitment)
+        self.quantizer = VectorQuantizer(num_embeddings, latent_channels)
 
     @property
     def last_layer(self) -> nn.Conv2d:
@@ -94,8 +88,8 @@ class VQGAN(nn.Module):
         return self.quantizer(latent)
 
     def decode(self, latent: torch.Tensor) -> torch.Tensor:
-        """Latent (B, L, x, y), quantised first unless `quantize_output` is False, to image (B, C, X, Y)."""
-        return self.decode_quantized(self.quantize(latent)[0] if self.quantize_output else latent)
+        """Latent (B, L, x, y), quantised first, to image (B, C, X, Y)."""
+        return self.decode_quantized(self.quantize(latent)[0])
 
     def decode_quantized(self, quantized: torch.Tensor) -> torch.Tensor:
         """Codebook entries (B, L, x, y) to image (B, C, X, Y)."""
@@ -106,10 +100,6 @@ class VQGAN(nn.Module):
         """Image (B, C, X, Y) to its reconstruction, the codebook loss (a scalar) and the indices (B, x, y)."""
         quantized, loss, indices = self.quantize(self.encode(image)[0])
         return self.decode_quantized(quantized), loss, indices
-
-    def initialize_codebook(self, latents: torch.Tensor) -> None:
-        """Start the codebook among latents (B, L, x, y), for example of a first batch; see `VectorQuantizer`."""
-        self.quantizer.initialize_codebook(latents)
 
 
 def _as_original(half: Encoder | Decoder) -> Encoder | Decoder:

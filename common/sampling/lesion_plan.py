@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..cohorts.datalist import SECTIONS, load_datalist
+from ..cohorts.lesion_classes import class_file_of
 from ..errors import InputError
 from ..io.label_images import is_label_image
 from ..io.volumes import case_name, volume_suffix
@@ -25,7 +26,8 @@ def find_annotations(path: str | Path, sections: Sequence[str] = SECTIONS) -> li
         sections: of a datalist.
 
     Returns:
-        Items with `case`, `image` (the mask's path) and, where a datalist has it, `breast` (the outline's path).
+        Items with `case`, `image` (the mask's path) and, where there is one, `class_file` (the JSON file beside it) and
+        `breast` (a datalist's outline).
 
     Raises:
         InputError: nothing there, or nothing that can be a mask.
@@ -61,7 +63,8 @@ def _is_named_mask(path: Path) -> bool:
 
 
 def _from_file(path: Path) -> dict[str, Any]:
-    return {"case": case_name(path if volume_suffix(path) else _stem(path)), "image": str(path)}
+    item = {"case": case_name(path if volume_suffix(path) else _stem(path)), "image": str(path)}
+    return item | ({"class_file": str(class_file_of(path))} if class_file_of(path).is_file() else {})
 
 
 def _from_datalist(item: Mapping[str, Any], path: Path) -> dict[str, Any]:

@@ -69,11 +69,13 @@ def find_masks(
 
 
 def tell_apart(items: list[dict[str, Any]], path: Path) -> None:
-    """Give cases of the same name that of their folder as well.
+    """Drop repetitions (one mask in several sections), give cases of the same name that of their folder as well.
 
     Raises:
         InputError: that does not tell them apart either.
     """
+    unique = {(item["case"], str(item["image"])): item for item in items}
+    items[:] = unique.values()
     for attempt in range(2):
         counts = Counter(item["case"] for item in items)
         repeated = [name for name, count in counts.items() if count > 1]
@@ -155,7 +157,7 @@ class SamplePlan:
         record = {**facts, "case": case["case"], "sample": sample, "seed": sample_seed(seed, case["case"], sample)}
         if "labels" in case:
             record["labels"] = case["labels"]
-        for key, name in (("image", "input"), ("reference", "reference")):
+        for key, name in (("image", "input"), ("class_file", "input_classes"), ("reference", "reference")):
             path = case.get(key)
             if path and Path(path).is_file():
                 if path not in hashes:

@@ -41,6 +41,17 @@ def colour(folder):
     return folder / "x.png"
 
 
+def specks(folder):
+    return mask(folder, (np.random.default_rng(0).random((256, 256, 1)) > 0.9).astype(np.uint8) * 4)
+
+
+def cropped(folder):
+    header = {"Segment0_ID": "a", "Segment0_Name": "BI-RADS 4", "Segment0_LabelValue": "1"}
+    header |= {"Segmentation_ReferenceImageExtentOffset": "5 7 0", "kinds": ["domain"] * 3}
+    nrrd.write(str(folder / "x.seg.nrrd"), plane(1), header)
+    return folder / "x.seg.nrrd"
+
+
 def without_segments(folder):
     nrrd.write(str(folder / "x.seg.nrrd"), np.zeros((16, 16, 1), np.uint8), {"kinds": ["domain"] * 3})
     return folder / "x.seg.nrrd"
@@ -66,9 +77,11 @@ def coronal(folder):
         (coronal, ("not axial",)),
         (colour, ("--classes",)),
         (without_segments, ("segment",)),
+        (cropped, ("was cropped", "3D Slicer")),
+        (specks, ("separate parts",)),
     ],
     ids=["absent", "empty folder", "truncated", "class 7", "class 1", "instance missing", "class 9", "no classes",
-         "3D", "coronal", "colour", "no segments"],
+         "3D", "coronal", "colour", "no segments", "cropped", "specks"],
 )  # fmt: skip
 def test_bad_mask(tmp_path, make, words):
     (tmp_path / "in").mkdir()
@@ -86,6 +99,7 @@ def test_bad_mask(tmp_path, make, words):
         ({"num_sample": 3}, ("--num_sample", "did you mean --num_samples")),
         ({"label_meaning": "lesion"}, ("label_meaning=lesion", "instance")),
         ({"num_steps": 0}, ("num_steps=0",)),
+        ({"eta": 5}, ("eta=5", "from 0 to 1")),
         ({"weights": "absent.pt"}, ("absent.pt", "--weights")),
         ({"unet_channels": [32, 96, 96]}, ("do not fit the network",)),
         ({"spatial_size": [100, 100]}, ("spatial_size", "multiples of 16")),

@@ -104,13 +104,6 @@ def test_steps_compare_with_the_spread_of_the_reference(knobs, tmp_path):
     tables = json.loads((tmp_path / "report.json").read_text())["tables"]
     rows = tables["KID, random_convolutions"]["rows"]
     assert [(row["sampler"], row["steps"]) for row in rows] == [("ddim", 4), ("dpm", 2)]
-    assert rows[1]["against the reference"] in ("below", "within", "above")
+    assert rows[0]["against the reference"] == "the reference"
+    assert set(rows[0]) == set(rows[1]) == {"sampler", "steps", "mean", "SD", "min", "max", "against the reference"}
     assert tables["Lesions"]["rows"][0]["found"] is not None
-
-
-def test_reader_is_the_one_that_is_trained():
-    configs = [
-        json.loads((BREAST_MIP / "configs" / f"{name}.json").read_text()) for name in ("evaluate", "train_reader")
-    ]
-    assert configs[0]["reader_def"] == configs[1]["reader_def"]
-    assert configs[0]["reader_channels"] == configs[1]["reader_channels"]

@@ -79,6 +79,18 @@ def test_other_settings_are_refused(made):
     assert "guidance_scale" in line
 
 
+def test_changed_classes_or_time_grid_are_other_settings(tmp_path):
+    for suffix in (".nii.gz", ".json"):
+        shutil.copy(SAMPLE.with_name(f"{CASE}_mask{suffix}"), tmp_path)
+    options = {**QUICK, "num_samples": 1, "input": tmp_path / SAMPLE.name, "output_dir": tmp_path / "out"}
+    run_bundle("inference.json", **options)
+    spacing = {"sampler": "ddim", "ddim_spacing": "leading"}
+    assert "ddim_spacing" in error_line(run_bundle("inference.json", check=False, **options, **spacing))
+    path = tmp_path / f"{CASE}_mask.json"
+    path.write_text(path.read_text().replace(": 6", ": 2"))
+    assert "input_classes_sha256" in error_line(run_bundle("inference.json", check=False, **options))
+
+
 def test_one_orientation_is_like_another(made, tmp_path):
     source = nibabel.load(SAMPLE)
     turned = source.as_reoriented([[1, -1], [0, 1], [2, 1]])  # axes exchanged, one reversed

@@ -53,6 +53,7 @@ def test_diffusion_learns_and_its_file_is_all_that_sampling_needs(diffusion, tmp
     assert float(rows[-1]["loss"]) < float(rows[0]["loss"])
     assert rows[1]["validation_loss"]
     assert (diffusion / "previews" / "epoch_0004.png").is_file()
+    assert any(b"train_loss" in path.read_bytes() for path in (diffusion / "tensorboard").iterdir())
     sizes = {key: value for key, value in TINY_MIP.items() if key != "precision"}
     options = {"weights": diffusion / "model.pt", "num_samples": 1, "num_steps": 2, "device": "cpu"}
     run_bundle("inference.json", bundle=BREAST_MIP, output_dir=tmp_path, **options, **sizes)
@@ -120,16 +121,22 @@ def test_fine_tuning_starts_from_given_weights(mip_datalist, diffusion, tmp_path
 def test_exams_without_annotation_train_the_autoencoder_only(mip_datalist, tmp_path):
     content = json.loads(mip_datalist.read_text())
     for section in ("training", "validation"):
-        for item in content[section]:
-            for key in ("image", "breast"):
+        for number, item in enumerate(content[section]):
+            for key in ("image", "breast", "label"):
                 item[key] = str((mip_datalist.parent / item[key]).resolve())
-            item.pop("label")
+            if section == "training" and number > 1:
+                item.pop("label")
     path = tmp_path / "datalist.json"
     path.write_text(json.dumps(content))
     train("train_autoencoder.json", tmp_path / "a", path, max_epochs=1)
-    line = error_line(train("train_diffusion.json", tmp_path / "d", path, check=False,
-                            autoencoder_weights=tmp_path / "a" / "model_autoencoder.pt"))  # fmt: skip
-    assert "has no lesion mask" in line
+    knobs = {"autoencoder_weights": tmp_path / "a" / "model_autoencoder.pt", "max_epochs": 1}
+    result = train("train_diffusion.json", tmp_path / "d", path, **knobs)
+    assert "2 of 4 cases have no label and are left out" in result.stdout + result.stderr
+    for item in content["training"] + content["validation"]:
+        item.pop("label", None)
+    path.write_text(json.dumps(content))
+    line = error_line(train("train_diffusion.json", tmp_path / "e", path, check=False, **knobs))
+    assert "no case with label" in line
 
 
 def test_two_processes_train_together(mip_datalist, autoencoder, tmp_path):

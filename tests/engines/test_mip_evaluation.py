@@ -282,7 +282,11 @@ def test_steps_refuse_what_has_no_spread_or_sampler(items, tmp_path):
         MipSteps(base, {"dpm": "good"}, [("dpm", 5)], num_seeds=1)
     with pytest.raises(InputError, match="step_settings"):
         MipSteps(base, {"dpm": "good"}, [("euler", 5)])
-    assert [place(value, (1.0, 2.0)) for value in (0.5, 1.5, 2.5)] == ["below", "within", "above"]
+
+
+def test_a_distance_is_placed_in_the_range_of_the_references():
+    placed = {0.9: "below", 1.0: "within", 1.5: "within", 2.0: "within", 2.1: "above"}
+    assert {value: place(value, (2.0, 1.0, 1.5)) for value in placed} == placed
 
 
 def test_similarity_is_torchmetrics_with_its_defaults():

@@ -4,7 +4,6 @@ import pytest
 import torch
 from torch import nn
 
-from common.errors import InputError
 from common.networks import vector_quantizer
 from common.networks.vector_quantizer import VectorQuantizer
 from common.networks.vqgan import VQGAN
@@ -42,8 +41,7 @@ def test_interface_of_a_first_stage(patch_size):
     assert loss.shape == ()
     assert indices.shape == (2, *grid)
     assert torch.equal(network.decode(latent), reconstruction)
-    network.quantize_output = False
-    assert not torch.equal(network.decode(latent), reconstruction)
+    assert not torch.equal(network.decode_quantized(latent), reconstruction)
     assert network.last_layer.weight.shape[0] == patch_size**2
 
 
@@ -89,9 +87,8 @@ def test_codebook_starts_within_the_originals_range():
     assert 0.009 < weight.abs().max() <= 0.01
 
 
-@pytest.mark.parametrize(("legacy", "of_latent", "of_codebook"), [(True, 1.0, 0.25), (False, 0.25, 1.0)])
-def test_gradients_pass_straight_through_and_beta_lies_where_told(legacy, of_latent, of_codebook):
-    quantizer = VectorQuantizer(2, 1, commitment=0.25, legacy=legacy)
+def test_gradients_pass_straight_through_and_beta_lies_on_the_codebooks_part():
+    quantizer = VectorQuantizer(2, 1)
     with torch.no_grad():
         quantizer.embedding.weight.copy_(torch.tensor([[0.0], [5.0]]))
     latent = torch.tensor([1.0, 2.0]).view(1, 1, 1, 2).requires_grad_()
@@ -99,8 +96,8 @@ def test_gradients_pass_straight_through_and_beta_lies_where_told(legacy, of_lat
     assert indices.flatten().tolist() == [0, 0]
     assert float(loss.detach()) == pytest.approx(1.25 * (1 + 4) / 2)
     loss.backward()
-    assert latent.grad.flatten().tolist() == pytest.approx([of_latent * 1.0, of_latent * 2.0])
-    assert quantizer.embedding.weight.grad.flatten().tolist() == pytest.approx([-of_codebook * 3.0, 0.0])
+    assert latent.grad.flatten().tolist() == pytest.approx([1.0, 2.0])
+    assert quantizer.embedding.weight.grad.flatten().tolist() == pytest.approx([-0.25 * 3.0, 0.0])
     latent.grad = quantizer.embedding.weight.grad = None
     (3 * quantizer(latent)[0]).sum().backward()
     assert latent.grad.flatten().tolist() == [3.0, 3.0]
@@ -117,17 +114,3 @@ def test_quantiser_stays_in_full_precision_under_autocast():
     assert latent.dtype == reconstruction.dtype == torch.bfloat16
     assert quantized.dtype == loss.dtype == torch.float32
     assert torch.equal(indices, network.quantize(latent.float())[2])
-
-
-def test_codebook_can_start_among_the_latents():
-    torch.manual_seed(0)
-    network = VQGAN(**TINY)
-    latents, _ = network.encode(torch.rand(2, 1, 16, 16))
-    assert network.quantize(latents)[2].unique().numel() < 16
-    network.initialize_codebook(latents)
-    assert network.quantize(latents)[2].unique().numel() == 32
-    entries, vectors = network.quantizer.embedding.weight, latents.movedim(1, -1).reshape(-1, 3)
-    assert entries.requires_grad
-    assert (entries[:, None] == vectors).all(-1).any(1).all()
-    with pytest.raises(InputError, match="32 entries"):
-        network.initialize_codebook(latents[:, :, :2, :2])
