@@ -53,15 +53,8 @@ def test_equal_entries_of_complete_configs_are_equal(bundle):
     definitions = {key for content in files.values() for key in content if key.endswith("_def")}
     if len(files) > 2:
         definitions -= {"network_def"}  # the part or the whole, as each stage needs
-    per_stage = {
-        "base_channels",
-        "max_epochs",
-        "batch_size",
-        "learning_rate",
-        "warmup_steps",
-        "precision",
-        "val_interval",
-    }
+    per_stage = {"base_channels", "max_epochs", "batch_size", "learning_rate", "weight_decay", "warmup_steps"}
+    per_stage |= {"precision", "val_interval"}
     knobs = load(bundle, "paper.json").keys() - per_stage
     for key in definitions | knobs:
         found = {json.dumps(content[key]) for content in files.values() if key in content}

@@ -17,7 +17,7 @@ class WeightedLoss(nn.Module):
 
     def __init__(self, kind: str = "l2") -> None:
         super().__init__()
-        check_choice("loss", kind, ("l1", "l2"))
+        check_choice("loss_kind", kind, ("l1", "l2"))
         self.kind = kind
 
     def forward(self, prediction: torch.Tensor, target: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:

@@ -98,8 +98,12 @@ def test_paper_recipe_differs_in_json_only(mip_datalist, autoencoder, tmp_path):
     sizes.pop("conditioner_channels")
     knobs = {"max_epochs": 2, "val_interval": 1, "num_preview": 1, "preview_interval": 2, "num_embeddings": 32}
     knobs |= {"autoencoder_weights": autoencoder / "model_autoencoder.pt"}
-    options = {"bundle": BREAST_MIP, "input": mip_datalist, "output_dir": tmp_path, **SHORT, **sizes, **knobs}
-    run_bundle(["train_diffusion.json", "paper.json"], **options)
+    options = {"bundle": BREAST_MIP, "input": mip_datalist, **SHORT, **sizes, **knobs}
+    run_bundle(["train_diffusion.json", "paper.json"], output_dir=tmp_path, **options)
+    first = {key: options[key] for key in ("bundle", "input", "device", "batch_size", *AUTOENCODER, "patch_size")}
+    first |= {"autoencoder_blocks": 1, "max_epochs": 1, "adversarial_start": 0}
+    run_bundle(["train_autoencoder.json", "paper.json"], output_dir=tmp_path / "first", **first)
+    assert all(float(curve(tmp_path / "first")[0][term]) for term in ("l1", "codebook", "adversarial", "discriminator"))
     state = torch.load(tmp_path / "model.pt", weights_only=True)
     assert state["denoiser.conditioner.layers.0.weight"].shape == (4, 1, 1, 1)  # one ordinal channel, without bias
     assert "denoiser.conditioner.layers.0.bias" not in state

@@ -20,7 +20,7 @@ def test_weighted_error_by_hand():
     weight = torch.tensor([[[[1.0, 4.0]]]])
     assert WeightedLoss("l2")(prediction, (wanted, weight)) == (1 * 1 + 4 * 4) / 2
     assert WeightedLoss("l1")(prediction, (wanted, weight)) == (1 * 1 + 4 * 2) / 2
-    with pytest.raises(InputError, match="loss=l3"):
+    with pytest.raises(InputError, match="loss_kind=l3"):
         WeightedLoss("l3")
 
 
