@@ -95,7 +95,7 @@ weights-dce: $(VENV)/.stamp-base
 		--output_dir runs/breast_dce --init_from runs/breast_dce_second/model.pt \
 		--max_epochs 9 --constant_epochs 2 --learning_rate 0.0006 --adversarial_weight 0
 
-# About 2 hours on 2 cores.
+# About 2 hours on 2 cores. The second run of the diffusion looks at lesions more closely.
 weights-mip: $(VENV)/.stamp-base
 	$(BIN)/python scripts/make_phantoms.py breast_dce --output $(MIP_PHANTOMS)/raw --num 700 --format nifti \
 		--findings birads --num_phases 1
@@ -103,8 +103,11 @@ weights-mip: $(VENV)/.stamp-base
 		--fractions "(0.8,0.1,0.1)"
 	$(RUN) $(MIP)/train_autoencoder.json $(MIP_COHORT) --output_dir runs/breast_mip_autoencoder
 	$(RUN) $(MIP)/train_reader.json $(MIP_COHORT) --output_dir runs/breast_mip_reader
+	$(RUN) $(MIP)/train_diffusion.json $(MIP_COHORT) --output_dir runs/breast_mip_first \
+		--latent_dir runs/breast_mip_latents --autoencoder_weights runs/breast_mip_autoencoder/model_autoencoder.pt
 	$(RUN) $(MIP)/train_diffusion.json $(MIP_COHORT) --output_dir runs/breast_mip_diffusion \
-		--autoencoder_weights runs/breast_mip_autoencoder/model_autoencoder.pt
+		--latent_dir runs/breast_mip_latents --init_from runs/breast_mip_first/model.pt \
+		--max_epochs 48 --learning_rate 0.0008 --warmup_steps 30 --region_weight 8
 
 # The figures of the bundles' docs, by the shipped weights on the held-out phantoms of `make weights`.
 evaluate: evaluate-brain evaluate-dce evaluate-mip
