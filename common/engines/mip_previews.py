@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
+import numpy as np
 from ignite.engine import Engine, Events
 
 from ..io.files import make_output_dir
@@ -13,7 +13,7 @@ from ..outputs import PREVIEWS
 from ..reports.mip_pictures import class_picture, mip_picture
 from ..reports.pictures import mosaic, save_png
 from ..transforms.lesions import class_map
-from .previews import is_first
+from .previews import SamplePreview, is_first
 
 
 class MipReconstructionPreview:
@@ -40,46 +40,13 @@ class MipReconstructionPreview:
         save_png(path, mosaic(rows, [""] * self.count, title), title)
 
 
-class MipSamplePreview:
-    """Handler of a trainer: samples for fixed validation masks by the current weights, below the masks.
+class MipSamplePreview(SamplePreview):
+    """`SamplePreview` of MIPs: conditions (B, 6, X, Y), drawn as masks above their samples."""
 
-    Args:
-        output_dir: folder of the training; pictures go to `previews/epoch_NNNN.png`.
-        network: composite network (its denoiser may be an EMA copy).
-        inferer: sampler, `inferer(inputs=condition, network=network, seeds=...)`.
-        conditions: (B, 6, X, Y) of the cases to draw.
-        interval: epochs between pictures; the last epoch is always drawn.
-        rank: only rank 0 draws.
-    """
+    shows = "mask above, sample below"
 
-    def __init__(
-        self,
-        output_dir: str,
-        network: torch.nn.Module,
-        inferer: Any,
-        conditions: torch.Tensor,
-        interval: int = 10,
-        rank: int = 0,
-    ) -> None:
-        self.folder, self.network, self.inferer = as_path(output_dir) / PREVIEWS, network, inferer
-        self.conditions, self.interval, self.rank = conditions, interval, rank
-
-    def attach(self, engine: Engine) -> None:
-        """Draw at `EPOCH_COMPLETED`."""
-        if self.rank == 0:
-            engine.add_event_handler(Events.EPOCH_COMPLETED, self)
-
-    @torch.no_grad()
-    def __call__(self, engine: Engine) -> None:
-        epoch = engine.state.epoch
-        if epoch % self.interval and epoch != engine.state.max_epochs:
-            return
-        self.network.eval()
-        device = next(self.network.parameters()).device
-        seeds = torch.arange(len(self.conditions))
-        samples = self.inferer(inputs=self.conditions.to(device), network=self.network, seeds=seeds).cpu().numpy()
+    def picture(self, samples: np.ndarray, title: str) -> np.ndarray:
+        """Masks and their samples (B, 1, X, Y) as one picture (H, W, 3)."""
         masks = class_map(self.conditions).numpy()
         rows = [[class_picture(mask) for mask in masks], [mip_picture(sample[0]) for sample in samples]]
-        title = f"SYNTHETIC, epoch {epoch}: mask above, sample below"
-        path = make_output_dir(self.folder) / f"epoch_{epoch:04d}.png"
-        save_png(path, mosaic(rows, [""] * len(masks), title), title)
+        return mosaic(rows, [""] * len(masks), title)

@@ -69,6 +69,8 @@ class SamplePreview:
         rank: only rank 0 draws.
     """
 
+    shows = "mask and sample, axial slice with most tumour"
+
     def __init__(
         self,
         output_dir: str,
@@ -98,14 +100,17 @@ class SamplePreview:
         samples = (
             self.inferer(inputs=self.conditions.to(device), network=self.network, seeds=seeds).float().cpu().numpy()
         )
+        title = f"SYNTHETIC, epoch {epoch}: {self.shows}"
+        save_png(make_output_dir(self.folder) / f"epoch_{epoch:04d}.png", self.picture(samples, title), title)
+
+    def picture(self, samples: np.ndarray, title: str) -> np.ndarray:
+        """Masks and their samples (B, C, X, Y, Z) as one picture (H, W, 3)."""
         rows = []
         for condition, sample in zip(self.conditions.numpy(), samples, strict=True):
             position = int(np.argmax(condition[0].sum((0, 1))))
             mask = slice_through((condition[0] * 255).astype(np.uint8), 2, position, (1, 1, 1), HEIGHT)
             rows.append([mask, *_contrast_row(sample, position)])
-        title = f"SYNTHETIC, epoch {epoch}: mask and sample, axial slice with most tumour"
-        picture = mosaic(rows, ("mask", *self.contrasts), title)
-        save_png(make_output_dir(self.folder) / f"epoch_{epoch:04d}.png", picture, title)
+        return mosaic(rows, ("mask", *self.contrasts), title)
 
 
 class TranslationPreview:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from scipy import ndimage
 
-from .fields import smooth_field, soft
+from .fields import cones, smooth_field, soft
 
 
 @dataclass(frozen=True)
@@ -155,9 +155,7 @@ def _distance(
         angles = rng.uniform(0, 2 * np.pi, look.spicules)
         directions = np.stack([np.cos(angles), np.sin(angles), rng.normal(0, 0.15, look.spicules)], axis=1)
         directions /= np.linalg.norm(directions, axis=1, keepdims=True)
-        unit = offset / np.maximum(np.sqrt((offset**2).sum(0)), 1e-3)
-        cosine = np.tensordot(directions, unit, 1).max(0)
-        distance = distance - 0.7 * radius * np.clip((cosine - 0.955) / 0.045, 0, 1)
+        distance = distance - 0.7 * radius * cones(offset, directions, 0.955, 0.045)
     return distance
 
 

@@ -19,7 +19,7 @@ from scipy import ndimage
 
 from ..knobs import check_choice
 from .birads_lesions import add_birads_lesions
-from .fields import smooth_field, soft
+from .fields import cones, smooth_field, soft
 
 # Before contrast, relative to bright fibroglandular tissue at 0.5; fat is suppressed.
 TISSUE_INTENSITY = {
@@ -310,6 +310,4 @@ def _lesion_distance(
     # Spicules: narrow cones along random directions.
     directions = rng.normal(size=(7, 3))
     directions /= np.linalg.norm(directions, axis=1, keepdims=True)
-    unit = offset / np.maximum(np.sqrt((offset**2).sum(0)), 1e-3)
-    cosine = np.tensordot(directions, unit, 1).max(0)
-    return length - radius + bumps - 0.6 * radius * np.clip((cosine - 0.93) / 0.07, 0, 1)
+    return length - radius + bumps - 0.6 * radius * cones(offset, directions, 0.93, 0.07)

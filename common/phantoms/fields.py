@@ -21,6 +21,19 @@ def smooth_field(
     return (field - field.mean()) / (field.std() + 1e-6)
 
 
+def cones(offset: np.ndarray, directions: np.ndarray, start: float, width: float) -> np.ndarray:
+    """Narrow cones from the origin: 1 on their axes, 0 where the cosine to the nearest axis is `start` or less.
+
+    Args:
+        offset: (3, X, Y, Z), from the origin.
+        directions: (N, 3), of unit length.
+        start, width: of the cosine's range.
+    """
+    unit = offset / np.maximum(np.sqrt((offset**2).sum(0)), 1e-3)
+    cosine = np.tensordot(directions, unit, 1).max(0)
+    return np.clip((cosine - start) / width, 0, 1)
+
+
 def soft(value: np.ndarray) -> np.ndarray:
     """Partial volume: a logistic step from 0 to 1 around 0."""
     return 1 / (1 + np.exp(-np.clip(value, -20, 20)))
