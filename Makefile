@@ -126,7 +126,8 @@ evaluate-mip: $(VENV)/.stamp-base
 	$(RUN) "['$(MIP)/inference.json','$(MIP)/evaluate.json']" \
 		--input $(MIP_PHANTOMS)/datalist.json --output_dir runs/breast_mip_evaluation
 	$(RUN) "['$(MIP)/inference.json','$(MIP)/evaluate.json','$(MIP)/steps.json']" \
-		--input $(MIP_PHANTOMS)/datalist.json --output_dir runs/breast_mip_steps
+		--input $(MIP_PHANTOMS)/datalist.json --output_dir runs/breast_mip_steps \
+		--max_cases 16 --batch_size 16 --step_settings "[['ddim',200],['dpm',10],['dpm',20]]"
 
 clean:
 	rm -rf demo outputs
