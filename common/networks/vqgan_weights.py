@@ -82,15 +82,18 @@ def _names_of_half(half: str, blocks: nn.ModuleList, published: list[str | None]
     return pairs
 
 
-class _Placeholder:
-    """Stands for a class that Lightning 1.4 writes into its checkpoints, which need not be installed."""
+class _LightningCallback:
+    """What `LIGHTNING_CALLBACK` becomes on loading: Lightning 1.4 uses that class as a key in its checkpoints.
+
+    Only the name is needed, nothing is called, and Lightning itself need not be installed.
+    """
 
 
 def _read(path: str | Path) -> dict[str, torch.Tensor]:
     """The state dict in a file, or in the `state_dict` or `model` entry of a checkpoint."""
     path = check_weights_file(path)
     try:
-        with torch.serialization.safe_globals([(_Placeholder, LIGHTNING_CALLBACK)]):
+        with torch.serialization.safe_globals([(_LightningCallback, LIGHTNING_CALLBACK)]):
             content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         raise InputError(

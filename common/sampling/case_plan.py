@@ -14,7 +14,7 @@ from ..io.files import sha256_of_source
 from ..io.volumes import case_name, find_volumes, volume_suffix
 from ..knobs import as_path
 from ..outputs import DATALIST
-from ..provenance import is_finished
+from .output_plan import OutputPlan, as_case
 from .plan import tell_apart
 
 logger = logging.getLogger(__name__)
@@ -73,7 +73,7 @@ def _precontrast_only(volumes: Sequence[Path]) -> list[Path]:
     return kept
 
 
-class CasePlan:
+class CasePlan(OutputPlan):
     """The items of one translation run.
 
     Args:
@@ -98,23 +98,13 @@ class CasePlan:
         facts: Mapping[str, Any],
         overwrite: bool = False,
     ) -> None:
-        self.output_dir = as_path(output_dir)
-        self.items: list[dict[str, Any]] = []
-        self.provenance: dict[str, dict[str, Any]] = {}
-        self.done: list[str] = []
-        for case in cases:
-            case = {"case": case_name(case), "image": str(case)} if isinstance(case, (str, Path)) else dict(case)
-            name = case["case"]
+        super().__init__(output_dir, overwrite)
+        for case in map(as_case, cases):
             record = {
                 **facts,
-                "case": name,
+                "case": case["case"],
                 "input": Path(case["image"]).name,
                 "input_sha256": sha256_of_source(case["image"]),
             }
-            self.provenance[name] = record
-            if is_finished(self.output_dir / name, record, overwrite):
-                self.done.append(name)
-            else:
-                self.items.append(case)
-        if self.done:
-            logger.info(f"{len(self.done)} of {len(self.provenance)} cases exist already and are kept")
+            self.add(case["case"], record, case)
+        self.log_done("cases")

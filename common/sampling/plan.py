@@ -17,7 +17,7 @@ from ..io.files import replace_folder, sha256_of_file
 from ..io.volumes import case_name, find_volumes, volume_suffix
 from ..knobs import as_path
 from ..outputs import DATALIST, sample_name
-from ..provenance import is_finished
+from .output_plan import OutputPlan, as_case
 
 logger = logging.getLogger(__name__)
 MASK_NAME = re.compile(r"(seg|mask|label)(\.seg)?$", re.IGNORECASE)
@@ -101,7 +101,7 @@ def sample_seed(seed: int, case: str, sample: int) -> int:
     return int.from_bytes(digest[:8], "big") >> 1
 
 
-class SamplePlan:
+class SamplePlan(OutputPlan):
     """The items of one sampling run.
 
     Args:
@@ -132,23 +132,14 @@ class SamplePlan:
         seed: int = 0,
         overwrite: bool = False,
     ) -> None:
-        self.output_dir = as_path(output_dir)
-        self.items: list[dict[str, Any]] = []
-        self.provenance: dict[str, dict[str, Any]] = {}
-        self.done: list[str] = []
+        super().__init__(output_dir, overwrite)
         hashes: dict[str, str] = {}
-        for case in cases:
-            case = {"case": case_name(case), "image": str(case)} if isinstance(case, (str, Path)) else dict(case)
+        for case in map(as_case, cases):
             for sample in range(first_sample, first_sample + num_samples):
-                name = sample_name(case["case"], sample)
                 record = self._record(case, sample, facts, seed, hashes)
-                self.provenance[name] = record
-                if is_finished(self.output_dir / name, record, overwrite):
-                    self.done.append(name)
-                else:
-                    self.items.append({**case, "sample": sample, "seed": record["seed"]})
-        if self.done:
-            logger.info(f"{len(self.done)} of {len(self.provenance)} samples exist already and are kept")
+                item = {**case, "sample": sample, "seed": record["seed"]}
+                self.add(sample_name(case["case"], sample), record, item)
+        self.log_done("samples")
 
     @staticmethod
     def _record(
