@@ -6,17 +6,20 @@ RUN := $(BIN)/python -m monai.bundle run --config_file
 BRAIN := bundles/brain_tumor_multicontrast_diffusion/configs
 DCE := bundles/breast_dce_contrast_gan/configs
 MIP := bundles/breast_mip_lesion_diffusion/configs
+MAMMOGRAM := bundles/mammogram_stable_diffusion/configs
 BRAIN_PHANTOMS ?= runs/phantoms
 DCE_PHANTOMS ?= runs/breast_dce_phantoms
 MIP_PHANTOMS ?= runs/breast_mip_phantoms
+MAMMOGRAM_PHANTOMS ?= runs/mammogram_phantoms
 BRAIN_COHORT := --input $(BRAIN_PHANTOMS)/datalist.json --cache_dir $(BRAIN_PHANTOMS)/cache
 DCE_COHORT := --input $(DCE_PHANTOMS)/datalist.json --cache_dir $(DCE_PHANTOMS)/cache
 MIP_COHORT := --input $(MIP_PHANTOMS)/datalist.json --cache_dir $(MIP_PHANTOMS)/cache
+MAMMOGRAM_COHORT := --input $(MAMMOGRAM_PHANTOMS)/datalist.json --cache_dir $(MAMMOGRAM_PHANTOMS)/cache
 
 export HF_HUB_OFFLINE ?= 1
 
 .PHONY: demo test test-paper test-slow test-gpu lint format doctor weights weights-brain weights-dce weights-mip \
-	evaluate evaluate-brain evaluate-dce evaluate-mip clean
+	weights-mammogram evaluate evaluate-brain evaluate-dce evaluate-mip evaluate-mammogram clean
 
 $(VENV)/.stamp-base: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -33,9 +36,11 @@ demo: $(VENV)/.stamp-base
 	$(RUN) $(BRAIN)/inference.json --output_dir demo/brain_tumor --overwrite True
 	$(RUN) $(DCE)/inference.json --output_dir demo/breast_dce --overwrite True
 	$(RUN) $(MIP)/inference.json --output_dir demo/breast_mip --overwrite True
+	$(RUN) $(MAMMOGRAM)/generate.json --output_dir demo/mammogram --overwrite True
+	$(RUN) $(MAMMOGRAM)/inference.json --output_dir demo/mammogram_lesion --overwrite True
 	@echo
 	@echo "Synthetic brain contrasts around a tumour mask, synthetic breast phases from a pre-contrast volume, synthetic"
-	@echo "breast MIPs around lesions, and pictures of each, lie in:"
+	@echo "breast MIPs around lesions, mammograms from text, a lesion painted into one, and pictures of each, lie in:"
 	@find $(CURDIR)/demo -type f -not -name '.*' | sort | sed 's/^/  /'
 
 test: $(VENV)/.stamp-dev
@@ -62,7 +67,7 @@ doctor: $(VENV)/.stamp-base
 	$(BIN)/python scripts/doctor.py
 
 # Make the shipped weights again, into runs/.
-weights: weights-brain weights-dce weights-mip
+weights: weights-brain weights-dce weights-mip weights-mammogram
 
 # About 2 hours on 2 cores. The decoder is polished with its encoder frozen.
 weights-brain: $(VENV)/.stamp-base
@@ -109,8 +114,24 @@ weights-mip: $(VENV)/.stamp-base
 		--latent_dir runs/breast_mip_latents --init_from runs/breast_mip_first/model.pt \
 		--max_epochs 48 --learning_rate 0.0008 --warmup_steps 30 --region_weight 8
 
+# About 45 minutes on 1 core. The second run of the diffusion looks at regions and lesions more closely.
+weights-mammogram: $(VENV)/.stamp-base
+	$(BIN)/python scripts/make_phantoms.py mammogram --output $(MAMMOGRAM_PHANTOMS)/raw --num 600
+	$(BIN)/python scripts/prepare_data.py vindr --source $(MAMMOGRAM_PHANTOMS)/raw --output $(MAMMOGRAM_PHANTOMS) \
+		--size 256 --fractions "(0.82,0.06,0.12)"
+	$(RUN) $(MAMMOGRAM)/train_autoencoder.json $(MAMMOGRAM_COHORT) --output_dir runs/mammogram_autoencoder
+	$(RUN) $(MAMMOGRAM)/train_diffusion.json $(MAMMOGRAM_COHORT) --output_dir runs/mammogram_diffusion \
+		--latent_dir $(MAMMOGRAM_PHANTOMS)/latents \
+		--autoencoder_weights runs/mammogram_autoencoder/model_autoencoder.pt
+	$(RUN) $(MAMMOGRAM)/train_diffusion.json $(MAMMOGRAM_COHORT) --output_dir runs/mammogram_painting \
+		--latent_dir $(MAMMOGRAM_PHANTOMS)/latents --init_from runs/mammogram_diffusion/model.pt --max_epochs 4 \
+		--learning_rate 0.0008 --warmup_steps 30 --inpaint_share 0.6 --lesion_passes 5 --outside_weight 0.2 \
+		--mask_weight 30
+	$(RUN) $(MAMMOGRAM)/train_reader.json $(MAMMOGRAM_COHORT) --output_dir runs/mammogram_reader
+	$(RUN) $(MAMMOGRAM)/train_reader.json $(MAMMOGRAM_COHORT) --output_dir runs/mammogram_cad --reads malignancy
+
 # The figures of the bundles' docs, by the shipped weights on the held-out phantoms of `make weights`.
-evaluate: evaluate-brain evaluate-dce evaluate-mip
+evaluate: evaluate-brain evaluate-dce evaluate-mip evaluate-mammogram
 
 evaluate-brain: $(VENV)/.stamp-base
 	$(RUN) "['$(BRAIN)/inference.json','$(BRAIN)/evaluate.json']" \
@@ -128,6 +149,17 @@ evaluate-mip: $(VENV)/.stamp-base
 	$(RUN) "['$(MIP)/inference.json','$(MIP)/evaluate.json','$(MIP)/steps.json']" \
 		--input $(MIP_PHANTOMS)/datalist.json --output_dir runs/breast_mip_steps \
 		--max_cases 16 --batch_size 16 --step_settings "[['ddim',200],['dpm',10],['dpm',20]]"
+
+evaluate-mammogram: $(VENV)/.stamp-base
+	$(BIN)/python scripts/make_phantoms.py mammogram --output $(MAMMOGRAM_PHANTOMS)_unseen/raw --num 24 --first 20000 \
+		--withheld True
+	$(BIN)/python scripts/prepare_data.py vindr --source $(MAMMOGRAM_PHANTOMS)_unseen/raw \
+		--output $(MAMMOGRAM_PHANTOMS)_unseen --size 256 --split leak_free --fractions "(0,0,1)"
+	$(RUN) "['$(MAMMOGRAM)/generate.json','$(MAMMOGRAM)/evaluate.json']" \
+		--input $(MAMMOGRAM_PHANTOMS)/datalist.json --unseen_input $(MAMMOGRAM_PHANTOMS)_unseen/datalist.json \
+		--output_dir runs/mammogram_evaluation
+	$(RUN) "['$(MAMMOGRAM)/generate.json','$(MAMMOGRAM)/evaluate.json','$(MAMMOGRAM)/guidance.json']" \
+		--input $(MAMMOGRAM_PHANTOMS)/datalist.json --output_dir runs/mammogram_guidance
 
 clean:
 	rm -rf demo outputs

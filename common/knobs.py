@@ -24,8 +24,26 @@ COUNTS = {
     "repeats",
     "num_phases",
     "validation_repeats",
+    "accumulation_steps",
+    "preview_interval",
+    "checkpoint_interval",
+    "num_preview",
+    "num_prompts",
+    "num_seeds",
+    "num_scale_images",
+    "num_paintings",
+    "num_heat_maps",
+    "num_pairs",
 }
-WHOLE = COUNTS | {"seed", "first_sample", "num_workers"}
+WHOLE = COUNTS | {
+    "seed",
+    "first_sample",
+    "num_workers",
+    "lora_rank",
+    "lesion_passes",
+    "warmup_steps",
+    "translate_range",
+}
 SWITCHES = {
     "overwrite",
     "clip_subtraction",
@@ -34,6 +52,13 @@ SWITCHES = {
     "keep_detail",
     "display_orientation",
     "project",
+    "crop",
+    "any_modality",
+    "widen",
+    "train_text",
+    "export_pipeline",
+    "normalize_latents",
+    "use_checkpoint",
 }
 PATHS = {
     "input",
@@ -45,6 +70,10 @@ PATHS = {
     "segmenter_weights",
     "reader_weights",
     "inception_file",
+    "mask",
+    "tokenizer_dir",
+    "unseen_input",
+    "cad_weights",
 }
 RATES = {
     "learning_rate",
@@ -56,8 +85,30 @@ RATES = {
     "lesion_weight",
     "region_weight",
     "perceptual_weight",
+    "outside_weight",
+    "mask_weight",
+    "clip_norm",
+    "l2_weight",
+    "kl_weight",
+    "places_weight",
 }
-SHARES = {"eta", "condition_dropout", "ema_decay", "affine_prob", "final_lr_share"}
+SHARES = {
+    "eta",
+    "condition_dropout",
+    "ema_decay",
+    "affine_prob",
+    "final_lr_share",
+    "crop_share",
+    "inpaint_share",
+    "caption_dropout",
+    "keep_attribute",
+    "soft_edge",
+    "flip_prob",
+    "shift_prob",
+    "smooth_prob",
+    "noise_prob",
+    "close_share",
+}
 
 
 def as_text(value: Any) -> str:

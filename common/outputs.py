@@ -15,6 +15,9 @@ CASES_CSV = "cases.csv"
 LESIONS_CSV = "lesions.csv"
 CONFUSION_CHART = "confusion.png"
 SAMPLES_SHEET = "samples.png"
+CAD_FIGURE = "cad_figure.png"
+GUIDANCE_PLOT = "guidance.png"
+GUIDANCE_CSV = "guidance.csv"
 KINETICS_CSV = "kinetics.csv"
 KINETICS_COHORT = "kinetics_cohort.png"
 KINETICS_LESIONS = "kinetics_lesions.png"
@@ -51,6 +54,11 @@ def dce_file(case: str, kind: str, phase: int, suffix: str = ".nii.gz") -> str:
 def mip_file(case: str, sample: int, suffix: str) -> str:
     """`<case>_sample<k>_mip<suffix>`: `.nii.gz` or `.nrrd` for values, `.png` for viewers."""
     return f"{sample_name(case, sample)}_mip{suffix}"
+
+
+def mammogram_file(sample: str, suffix: str, kind: str = "mammogram") -> str:
+    """`<case>_sample<k>_mammogram<suffix>`, or `_mask`; `sample` is the folder's name."""
+    return f"{sample}_{kind}{suffix}"
 
 
 def contact_sheet(case: str) -> str:

@@ -13,14 +13,19 @@ from .outputs import PROVENANCE
 from .weights import check_weights_file
 
 
-def sampling_facts(bundle_root: str | Path, weights: str | Path, knobs: Mapping[str, Any]) -> dict[str, Any]:
-    """What all samples of a run share: that they are synthetic, bundle and version, hash of the weights, knobs."""
+def sampling_facts(
+    bundle_root: str | Path, weights: str | Path, knobs: Mapping[str, Any], weights_id: str | None = None
+) -> dict[str, Any]:
+    """What all samples of a run share: that they are synthetic, bundle and version, hash of the weights, knobs.
+
+    `weights_id` names weights that are no file in place of a file's hash.
+    """
     metadata = json.loads((Path(bundle_root) / "configs" / "metadata.json").read_text(encoding="utf-8"))
     return {
         "synthetic": True,
         "bundle": metadata["bundle"],
         "version": metadata["version"],
-        "weights_sha256": sha256_of_file(check_weights_file(weights)),
+        "weights_sha256": weights_id or sha256_of_file(check_weights_file(weights)),
         **knobs,
     }
 
@@ -38,7 +43,7 @@ def read_provenance(folder: str | Path) -> dict[str, Any] | None:
 
 def same_provenance(first: Mapping[str, Any], second: Mapping[str, Any]) -> bool:
     """Whether two records describe the same output; names of inputs and what follows from them do not matter."""
-    ignored = ("input", "reference", "regions", "scale")
+    ignored = ("input", "reference", "mask", "regions", "scale", "painted_pixels", "close_up")
     hashes = [sha256_of_json({k: v for k, v in record.items() if k not in ignored}) for record in (first, second)]
     return hashes[0] == hashes[1]
 

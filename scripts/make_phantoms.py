@@ -3,6 +3,7 @@
 python scripts/make_phantoms.py brain --output DIR --num 20
 python scripts/make_phantoms.py breast_dce --output DIR --num 20 --format duke
 python scripts/make_phantoms.py breast_dce --output DIR --num 20 --format nifti --findings birads --num_phases 1
+python scripts/make_phantoms.py mammogram --output DIR --num 100
 """
 
 from __future__ import annotations
@@ -17,11 +18,13 @@ from common.errors import InputError, install_error_hook
 from common.io.files import make_output_dir
 from common.knobs import check_choice
 from common.parallel import map_parallel
-from common.phantoms import write_breast_dce
+from common.phantoms import write_breast_dce, write_mammograms
 from common.phantoms.breast_dce import FINDINGS
+from common.phantoms.mammogram import SMALLEST_HEIGHT
 from common.phantoms.write_brats import FILE_NAMES, is_written, write_case
 
 FIELD_OF_VIEW = 339.2  # millimetres, of breast slices
+DETECTOR = (256.0, 0.875)  # height of mammograms in millimetres, and their width relative to it
 
 
 def brain(
@@ -96,6 +99,39 @@ def breast_dce(
     print(f"{len(seeds)} phantom cases written, {num - len(seeds)} were there; folder: {folder.resolve()}")
 
 
+def mammogram(
+    output: str, num: int = 20, first: int = 0, matrix: int = 512, withheld: bool = False, workers: int = 2
+) -> None:
+    """Mammograms of patients, four views each, as VinDr-Mammo is downloaded. What exists already is kept.
+
+    A patient with a lesion (every second one) has an earlier examination in which it is not there yet.
+
+    Args:
+        output: folder.
+        num: how many patients.
+        first: number of the first patient; the number is the seed.
+        matrix: height in pixels, of 256 mm; the width is 7/8 of it.
+        withheld: draw only combinations of vendor, density and area that are left out otherwise, to test with.
+        workers: processes.
+    """
+    if not isinstance(matrix, int) or matrix < SMALLEST_HEIGHT:
+        raise InputError(f"matrix={matrix}: give {SMALLEST_HEIGHT} or more pixels")
+    if not isinstance(withheld, bool):
+        raise InputError(f"withheld={withheld}: give True or False")
+    folder = make_output_dir(output)
+    seeds = [seed for seed in range(first, first + num) if not write_mammograms.is_written(folder, seed)]
+    write = partial(
+        write_mammograms.write_patient,
+        folder,
+        shape=(matrix, round(DETECTOR[1] * matrix)),
+        spacing_mm=DETECTOR[0] / matrix,
+        withheld=withheld,
+    )
+    map_parallel(write, seeds, workers, "phantoms")
+    write_mammograms.write_tables(folder)
+    print(f"{len(seeds)} phantom patients written, {num - len(seeds)} were there; folder: {folder.resolve()}")
+
+
 if __name__ == "__main__":
     install_error_hook()
-    fire.Fire({"brain": brain, "breast_dce": breast_dce})
+    fire.Fire({"brain": brain, "breast_dce": breast_dce, "mammogram": mammogram})

@@ -4,6 +4,9 @@ python scripts/prepare_data.py brats --source DIR --output DIR
 python scripts/prepare_data.py duke --source DIR --output DIR --boxes Annotation_Boxes.xlsx
 python scripts/prepare_data.py mama_mia --source DIR --output DIR
 python scripts/prepare_data.py breast_mips --source DIR --output DIR --masks DIR
+python scripts/prepare_data.py vindr --source DIR --output DIR
+python scripts/prepare_data.py optimam --source DIR --output DIR
+python scripts/prepare_data.py mammograms --source DIR --output DIR --table lesions.csv
 """
 
 from __future__ import annotations
@@ -11,9 +14,13 @@ from __future__ import annotations
 import _root  # noqa: F401
 import fire
 
+from common.cohorts.mammogram_folder import prepare_folder
+from common.cohorts.optimam import prepare_optimam
 from common.cohorts.prepare_brats import prepare_brats
 from common.cohorts.prepare_dce import prepare_duke, prepare_mama_mia
+from common.cohorts.prepare_mammograms import DEFAULT_FINDINGS
 from common.cohorts.prepare_mips import PERCENTILES, prepare_mips
+from common.cohorts.vindr import prepare_vindr
 from common.errors import install_error_hook
 from common.knobs import as_text
 
@@ -139,6 +146,115 @@ def breast_mips(
     prepare_mips(as_text(source), output, *reading, size, percentiles, registration, split, fractions, seed, workers)
 
 
+def vindr(
+    source: str,
+    output: str,
+    size: int = 512,
+    fit: str = "letterbox",
+    findings: str | tuple = DEFAULT_FINDINGS,
+    box_shape: str = "rectangle",
+    split: str = "own",
+    fractions: tuple = (0.8, 0.1, 0.1),
+    seed: int = 0,
+    workers: int = 2,
+) -> None:
+    """Mammograms of VinDr-Mammo as downloaded: images/STUDY/IMAGE.dicom and its tables.
+
+    Args:
+        source: folder with `breast-level_annotations.csv`, `finding_annotations.csv` and `images`.
+        output: folder for the images and `datalist.json`; what was made is not made again.
+        size: pixels along a side of the square image.
+        fit: letterbox (the whole image, its aspect kept) or crop (the middle of it, as in MAM-E; what lesions lose by
+            it is said).
+        findings: kinds of lesions that are kept, of mass, calcification, lesion (of a type that no one noted) and
+            other; or all. Images with others alone are left out.
+        box_shape: rectangle, or the ellipse in it.
+        split: own (the collection's; validation is taken from its training patients) or leak_free.
+        fractions: shares of training, validation and test patients.
+        seed: of the split.
+        workers: processes.
+    """
+    division = (split, tuple(fractions), seed, workers)
+    prepare_vindr(as_text(source), as_text(output), size, fit, findings, box_shape, *division)
+
+
+def optimam(
+    source: str,
+    output: str,
+    table: str | None = None,
+    size: int = 512,
+    fit: str = "letterbox",
+    findings: str | tuple = DEFAULT_FINDINGS,
+    box_shape: str = "rectangle",
+    split: str = "leak_free",
+    fractions: tuple = (0.8, 0.1, 0.1),
+    seed: int = 0,
+    workers: int = 2,
+) -> None:
+    """Mammograms of OMI-DB: images/CLIENT/STUDY/IMAGE.dcm, with marks from its JSON files or a table.
+
+    Images for presentation are taken, without an implant, in views CC, MLO, LM and ML; how many each filter leaves out
+    is said.
+
+    Args:
+        source: folder with `images` and `data`.
+        output: folder for the images and `datalist.json`; what was made is not made again.
+        table: CSV in place of the JSON files, a row a mark: image, client, laterality, view, density, x1, y1, x2, y2,
+            type, birads.
+        size: pixels along a side of the square image.
+        fit: letterbox or crop, see vindr.
+        findings: kinds of lesions that are kept, see vindr.
+        box_shape: rectangle, or the ellipse in it.
+        split: leak_free, or own (the table's column `split`).
+        fractions: shares of training, validation and test patients.
+        seed: of the split.
+        workers: processes.
+    """
+    table = None if table is None else as_text(table)
+    division = (split, tuple(fractions), seed, workers)
+    prepare_optimam(as_text(source), as_text(output), table, size, fit, findings, box_shape, *division)
+
+
+def mammograms(
+    source: str,
+    output: str,
+    table: str | None = None,
+    mias: str | None = None,
+    size: int = 512,
+    fit: str = "letterbox",
+    findings: str | tuple = DEFAULT_FINDINGS,
+    box_shape: str = "rectangle",
+    any_modality: bool = False,
+    split: str = "leak_free",
+    fractions: tuple = (0.8, 0.1, 0.1),
+    seed: int = 0,
+    workers: int = 2,
+) -> None:
+    """Mammograms in a plain folder: DICOM, PNG, PGM, TIFF, NIfTI or NRRD files, 8 or 16 bits.
+
+    Args:
+        source: folder.
+        output: folder for the images and `datalist.json`; what was made is not made again.
+        table: CSV with a row an image or a lesion: image, and as far as known patient, laterality, view, density,
+            vendor, split, spacing_mm, x0, y0, x1, y1 or x, y, radius or mask, type, birads, pathology. Without it every
+            image is taken, and is a patient of its own.
+        mias: mini-MIAS' Info file, in place of a table.
+        size: pixels along a side of the square image.
+        fit: letterbox or crop, see vindr.
+        findings: kinds of lesions that are kept, see vindr.
+        box_shape: rectangle, or the ellipse in it.
+        any_modality: take DICOM files of any modality, for scanned film.
+        split: leak_free, or own (the table's column `split`).
+        fractions: shares of training, validation and test patients.
+        seed: of the split.
+        workers: processes.
+    """
+    table, mias = (None if path is None else as_text(path) for path in (table, mias))
+    division = (any_modality, split, tuple(fractions), seed, workers)
+    prepare_folder(as_text(source), as_text(output), table, mias, size, fit, findings, box_shape, *division)
+
+
 if __name__ == "__main__":
     install_error_hook()
-    fire.Fire({"brats": brats, "duke": duke, "mama_mia": mama_mia, "breast_mips": breast_mips})
+    commands = {"brats": brats, "duke": duke, "mama_mia": mama_mia, "breast_mips": breast_mips}
+    fire.Fire(commands | {"vindr": vindr, "optimam": optimam, "mammograms": mammograms})

@@ -15,13 +15,15 @@ sys.path.insert(0, str(ROOT))
 from common.cohorts.prepare_brats import prepare_brats  # noqa: E402
 from common.cohorts.prepare_dce import prepare_mama_mia  # noqa: E402
 from common.cohorts.prepare_mips import prepare_mips  # noqa: E402
-from common.phantoms import write_breast_dce  # noqa: E402
+from common.cohorts.vindr import prepare_vindr  # noqa: E402
+from common.phantoms import write_breast_dce, write_mammograms  # noqa: E402
 from common.phantoms.write_brats import write_case  # noqa: E402
 
 BUNDLES = sorted(path for path in (ROOT / "bundles").iterdir() if path.is_dir())
 BRAIN = ROOT / "bundles" / "brain_tumor_multicontrast_diffusion"
 BREAST_DCE = ROOT / "bundles" / "breast_dce_contrast_gan"
 BREAST_MIP = ROOT / "bundles" / "breast_mip_lesion_diffusion"
+MAMMOGRAM = ROOT / "bundles" / "mammogram_stable_diffusion"
 REAL_DATA = "ONCOSYNTH_REAL_DATA"
 
 # A network small enough to train for a few steps in a test; sizes only, everything else as shipped.
@@ -59,6 +61,20 @@ TINY_MIP = {
     "map_channels": 4,
     "unet_channels": [8, 16, 16],
     "unet_head_channels": [0, 8, 8],
+    "unet_groups": 4,
+    "precision": "fp32",
+}
+
+
+# The same for the mammogram bundle.
+TINY_MAMMOGRAM = {
+    "image_size": 64,
+    "vae_channels": [8, 8, 8],
+    "vae_groups": 4,
+    "text_channels": 16,
+    "text_layers": 1,
+    "text_feed_forward": 16,
+    "unet_channels": [8, 8, 16],
     "unet_groups": 4,
     "precision": "fp32",
 }
@@ -139,6 +155,23 @@ def mip_datalist(mip_cohort, tmp_path_factory) -> Path:
     """Their exams, 64 x 64 pixels: four for training, one for validation, one for test."""
     options = {"size": 64, "fractions": (4 / 6, 1 / 6, 1 / 6), "workers": 1}
     return prepare_mips(str(mip_cohort), str(tmp_path_factory.mktemp("exams")), **options)
+
+
+@pytest.fixture(scope="session")
+def mammogram_cohort(tmp_path_factory) -> Path:
+    """Five phantom patients with mammograms of 128 x 112 pixels, as VinDr-Mammo is downloaded; three have a lesion."""
+    folder = tmp_path_factory.mktemp("mammograms")
+    for seed in (0, 1, 3, 4, 6):
+        write_mammograms.write_patient(folder, seed, shape=(128, 112), spacing_mm=2.0)
+    write_mammograms.write_tables(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def mammogram_datalist(mammogram_cohort, tmp_path_factory) -> Path:
+    """Their images on 64 x 64 pixels: three patients for training, one for validation, one for test."""
+    options = {"size": 64, "split": "leak_free", "fractions": (0.6, 0.2, 0.2), "workers": 1}
+    return prepare_vindr(str(mammogram_cohort), str(tmp_path_factory.mktemp("prepared")), **options)
 
 
 @pytest.fixture(scope="session")

@@ -17,6 +17,16 @@ def plain(value: torch.Tensor, device: Any, non_blocking: bool) -> torch.Tensor:
     return value.to(device, non_blocking=non_blocking)
 
 
+def noisy_and_target(
+    scheduler: Any, latent: torch.Tensor, noise: torch.Tensor, timesteps: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Latent with noise at each timestep, and what a network of the scheduler's `prediction_type` is to make of it."""
+    noisy = scheduler.add_noise(latent, noise, timesteps)
+    if scheduler.config.prediction_type == "v_prediction":
+        return noisy, scheduler.get_velocity(latent, noise, timesteps)
+    return noisy, noise
+
+
 class AutoencoderPrepareBatch(PrepareBatch):
     """The image is input and target; its mask goes to the loss."""
 
@@ -47,11 +57,7 @@ class DiffusionPrepareBatch(PrepareBatch):
         latent, noise, timesteps, condition = (
             plain(batchdata[key], device, non_blocking) for key in ("latent", "noise", "timestep", "condition")
         )
-        noisy = self.scheduler.add_noise(latent, noise, timesteps)
-        if self.scheduler.config.prediction_type == "v_prediction":
-            target = self.scheduler.get_velocity(latent, noise, timesteps)
-        else:
-            target = noise
+        noisy, target = noisy_and_target(self.scheduler, latent, noise, timesteps)
         if self.region_weight is not None:
             target = (target, self._weight(condition, target.shape[2:]))
         return noisy, target, (timesteps, condition), {}
@@ -60,3 +66,23 @@ class DiffusionPrepareBatch(PrepareBatch):
         pool = functional.adaptive_avg_pool2d if len(grid) == 2 else functional.adaptive_avg_pool3d
         marked = condition[:, 1:].clamp(min=0).sum(1, keepdim=True).clamp(max=1)  # a dropped condition marks nothing
         return 1 + (self.region_weight - 1) * pool(marked, grid)
+
+
+class TextDiffusionPrepareBatch(PrepareBatch):
+    """Noisy latent in, what the denoiser is to predict out; items are those of `InpaintingLatents`.
+
+    Args:
+        scheduler: as of `DiffusionPrepareBatch`.
+    """
+
+    def __init__(self, scheduler: Any) -> None:
+        self.scheduler = scheduler
+
+    def __call__(self, batchdata: dict, device: Any = None, non_blocking: bool = False, **kwargs: Any) -> tuple:
+        """Returns noisy latent, (target, weight), (timesteps, plane, token ids), {}."""
+        latent, noise, timesteps, plane, weight, token_ids = (
+            plain(batchdata[key], device, non_blocking)
+            for key in ("latent", "noise", "timestep", "plane", "weight", "token_ids")
+        )
+        noisy, target = noisy_and_target(self.scheduler, latent, noise, timesteps)
+        return noisy, (target, weight), (timesteps, plane, token_ids), {}

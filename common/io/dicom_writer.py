@@ -12,17 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
-from pydicom.sequence import Sequence as DicomSequence
-from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, generate_uid
-from pydicom.valuerep import format_number_as_ds
+from pydicom.dataset import Dataset, FileDataset
+from pydicom.uid import MRImageStorage
 
 from ..errors import InputError
-
-SYNTHETIC = "SYNTHETIC"
-SYNTHETIC_COMMENT = "SYNTHETIC image made by software, not acquired from a patient; not for diagnosis"
-_IMPLEMENTATION_UID = generate_uid(entropy_srcs=["OncoSynth DICOM writer"])
-_LONGEST_LO = 64
+from .dicom_elements import SYNTHETIC, decimal, file_meta, mark_synthetic, name_software, series_description, uid_of
 
 
 def write_dicom_series(
@@ -79,23 +73,21 @@ def write_dicom_series(
     stored, slope, intercept = _stored_values(array)
     study = study_text or uid_root_text
     series = _series_tags(
-        description=f"{SYNTHETIC} {description}"
-        if synthetic and not description.startswith(SYNTHETIC)
-        else description,
+        description=series_description(description, synthetic),
         series_number=series_number,
         patient_id=patient_id,
         patient_name=patient_id if patient_name is None else patient_name,
         seconds=seconds,
-        study_uid=_uid("study", study),
-        series_uid=_uid("series", uid_root_text, str(series_number), description),
-        frame_uid=_uid("frame of reference", frame_of_reference_text or study),
+        study_uid=uid_of("study", study),
+        series_uid=uid_of("series", uid_root_text, str(series_number), description),
+        frame_uid=uid_of("frame of reference", frame_of_reference_text or study),
     )
     _add_grid(series, stored, np.asarray(affine, float))
     _add_values(series, stored, slope, intercept)
     if synthetic:
-        _mark_synthetic(series)
+        mark_synthetic(series)
     if software:
-        series.ContributingEquipmentSequence = DicomSequence([_equipment(software, software_version, synthetic)])
+        name_software(series, software, software_version, synthetic)
     for keyword, value in (extra_tags or {}).items():
         setattr(series, keyword, value)
 
@@ -128,8 +120,8 @@ def _stored_values(array: np.ndarray) -> tuple[np.ndarray, float, float]:
             return array.astype(np.uint16), 1.0, 0.0
         if low >= -32768 and high <= 32767:
             return array.astype(np.int16), 1.0, 0.0
-    slope = float(format_number_as_ds((high - low) / 65535 or 1.0))
-    intercept = float(format_number_as_ds(low))
+    slope = float(decimal((high - low) / 65535 or 1.0))
+    intercept = float(decimal(low))
     return np.clip(np.rint((array.astype(float) - intercept) / slope), 0, 65535).astype(np.uint16), slope, intercept
 
 
@@ -153,7 +145,7 @@ def _series_tags(
     if seconds is not None:
         tags.AcquisitionTime = _time(seconds)
     tags.Modality = "MR"
-    tags.SeriesDescription = description[:_LONGEST_LO]
+    tags.SeriesDescription = description
     tags.PatientName = patient_name
     tags.PatientID = patient_id
     tags.PatientBirthDate = tags.PatientSex = ""
@@ -177,9 +169,9 @@ def _add_grid(tags: Dataset, stored: np.ndarray, affine: np.ndarray) -> None:
     spacing = np.linalg.norm(lps, axis=0)
     directions = lps / spacing
     tags.Rows, tags.Columns = stored.shape[1], stored.shape[0]
-    tags.PixelSpacing = [_decimal(spacing[1]), _decimal(spacing[0])]
-    tags.SliceThickness = tags.SpacingBetweenSlices = _decimal(spacing[2])
-    tags.ImageOrientationPatient = [_decimal(value) for value in (*directions[:, 0], *directions[:, 1])]
+    tags.PixelSpacing = [decimal(spacing[1]), decimal(spacing[0])]
+    tags.SliceThickness = tags.SpacingBetweenSlices = decimal(spacing[2])
+    tags.ImageOrientationPatient = [decimal(value) for value in (*directions[:, 0], *directions[:, 1])]
 
 
 def _add_values(tags: Dataset, stored: np.ndarray, slope: float, intercept: float) -> None:
@@ -189,49 +181,26 @@ def _add_values(tags: Dataset, stored: np.ndarray, slope: float, intercept: floa
     tags.HighBit = 15
     tags.PixelRepresentation = int(stored.dtype.kind == "i")
     if (slope, intercept) != (1.0, 0.0):
-        tags.RescaleSlope, tags.RescaleIntercept = _decimal(slope), _decimal(intercept)
+        tags.RescaleSlope, tags.RescaleIntercept = decimal(slope), decimal(intercept)
         tags.RescaleType = "US"
     low, high = np.percentile(stored, (1, 99.5)) * slope + intercept
-    tags.WindowCenter, tags.WindowWidth = _decimal((low + high) / 2), _decimal(max(high - low, 1.0))
-
-
-def _mark_synthetic(tags: Dataset) -> None:
-    tags.ImageType = ["DERIVED", "SECONDARY", "OTHER", SYNTHETIC]
-    tags.ImageComments = SYNTHETIC_COMMENT
-    tags.DerivationDescription = SYNTHETIC_COMMENT
-
-
-def _equipment(software: str, version: str | None, synthetic: bool) -> Dataset:
-    purpose = Dataset()
-    purpose.CodeValue, purpose.CodingSchemeDesignator = "109102", "DCM"
-    purpose.CodeMeaning = "Processing Equipment"
-    equipment = Dataset()
-    equipment.PurposeOfReferenceCodeSequence = DicomSequence([purpose])
-    equipment.Manufacturer = "OncoSynth"
-    equipment.ManufacturerModelName = software[:_LONGEST_LO]
-    if version:
-        equipment.SoftwareVersions = version[:_LONGEST_LO]
-    if synthetic:
-        equipment.ContributionDescription = SYNTHETIC_COMMENT
-    return equipment
+    tags.WindowCenter, tags.WindowWidth = decimal((low + high) / 2), decimal(max(high - low, 1.0))
 
 
 def _write_slice(path: Path, series: Dataset, pixels: np.ndarray, instance: int, position: np.ndarray) -> None:
-    uid = _uid("instance", str(series.SeriesInstanceUID), str(instance))
-    meta = FileMetaDataset()
-    meta.FileMetaInformationGroupLength = 0  # counted when it is written
-    meta.FileMetaInformationVersion = b"\x00\x01"
-    meta.MediaStorageSOPClassUID = MRImageStorage
-    meta.MediaStorageSOPInstanceUID = uid
-    meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    meta.ImplementationClassUID = _IMPLEMENTATION_UID
+    uid = uid_of("instance", str(series.SeriesInstanceUID), str(instance))
     entry = FileDataset(
-        str(path), series, file_meta=meta, preamble=b"\0" * 128, is_implicit_VR=False, is_little_endian=True
+        str(path),
+        series,
+        file_meta=file_meta(MRImageStorage, uid),
+        preamble=b"\0" * 128,
+        is_implicit_VR=False,
+        is_little_endian=True,
     )
     entry.SOPInstanceUID = uid
     entry.InstanceNumber = instance
-    entry.ImagePositionPatient = [_decimal(value) for value in position]
-    entry.SliceLocation = _decimal(_normal(series) @ position)
+    entry.ImagePositionPatient = [decimal(value) for value in position]
+    entry.SliceLocation = decimal(_normal(series) @ position)
     entry.PixelData = np.ascontiguousarray(pixels.T).astype(f"<{pixels.dtype.kind}2").tobytes()
     entry["PixelData"].VR = "OW"
     entry.save_as(path)
@@ -244,15 +213,6 @@ def _normal(tags: Dataset) -> np.ndarray:
 
 def _to_lps(affine: np.ndarray) -> np.ndarray:
     return np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine
-
-
-def _uid(*texts: str) -> str:
-    return str(generate_uid(entropy_srcs=["OncoSynth", *texts]))
-
-
-def _decimal(value: float) -> str:
-    """A number as DICOM's decimal string of at most 16 characters."""
-    return format_number_as_ds(float(value) + 0.0)
 
 
 def _time(seconds: float) -> str:

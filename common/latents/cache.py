@@ -133,7 +133,8 @@ def measure_latents(network: nn.Module, cache: LatentCache, normalize: bool = Tr
     """
     if torch.isfinite(network.latent_scale).all():
         return network
-    shift, scale = cache.statistics()
+    # What is cached behind the latent's own channels is a condition.
+    shift, scale = (value[: network.latent_scale.numel()] for value in cache.statistics())
     if not normalize:
         shift, scale = torch.zeros_like(shift), torch.ones_like(scale)
     network.latent_shift.copy_(shift.view_as(network.latent_shift))

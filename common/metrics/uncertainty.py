@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 
 import numpy as np
 
@@ -79,3 +79,23 @@ def share_with_interval(hits: Sequence[int], counts: Sequence[int], seed: int = 
         bound = 1.959964**2 / (result["n"] + 1.959964**2)
         result |= {"low": 0.0, "high": bound} if result["mean"] == 0.0 else {"low": 1 - bound, "high": 1.0}
     return result
+
+
+def clustered_with_interval(
+    clusters: Sequence[Hashable], statistic: Callable[[np.ndarray], float], seed: int = 0
+) -> dict[str, float]:
+    """A statistic and its bootstrap interval over clusters.
+
+    Args:
+        clusters: to which one each of N things belongs.
+        statistic: from indices of things to the value; NaN where it is not defined.
+        seed: of the bootstrap.
+
+    Returns:
+        As `statistic_with_interval`; `n` is the number of clusters.
+    """
+    members: dict[Hashable, list[int]] = {}
+    for number, cluster in enumerate(clusters):
+        members.setdefault(cluster, []).append(number)
+    parts = [np.array(part) for part in members.values()]
+    return statistic_with_interval(lambda i: statistic(np.concatenate([parts[k] for k in i])), len(parts), seed)

@@ -93,16 +93,28 @@ class MaskConditionedLatentDiffusion(nn.Module):
         """Normalised latent to image."""
         return self.autoencoder.decode(latent * self.latent_scale + self.latent_shift)
 
+    def condition(self, inputs: torch.Tensor, guided: bool = False) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Mask (B, k, *grid) to map and tokens for `denoise`; `guided` appends those without condition, 2 B in all."""
+        if guided:
+            inputs = torch.cat([inputs, torch.full_like(inputs, self.null_condition)])
+        return self.denoiser.conditioner(inputs)
+
+    def denoise(
+        self, latent: torch.Tensor, timesteps: torch.Tensor, features: tuple[torch.Tensor, torch.Tensor | None]
+    ) -> torch.Tensor:
+        """See `MaskConditionedDenoiser.denoise`."""
+        return self.denoiser.denoise(latent, timesteps, features)
+
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         """Mask (B, k, *grid) to the decoded one-step estimate from zero noise at the last timestep, (B, C, *grid).
 
         Deterministic and dependent on every weight that sampling uses; for verification and export, not a sample.
         """
-        features = self.denoiser.conditioner(image)
+        features = self.condition(image)
         shape = (image.shape[0], self.autoencoder.latent_channels, *features[0].shape[2:])
         latent = torch.zeros(shape, device=image.device, dtype=features[0].dtype)
         steps = torch.full((image.shape[0],), self.last_timestep, device=image.device, dtype=torch.long)
-        prediction = self.denoiser.denoise(latent, steps, features)
+        prediction = self.denoise(latent, steps, features)
         noise_share = (1 - self.last_alpha) ** 0.5
         if self.prediction_type == "v_prediction":
             return self.decode(-noise_share * prediction)

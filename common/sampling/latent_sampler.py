@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -29,6 +29,9 @@ class LatentDiffusionSampler(Inferer):
         seed: of samples for which no seed is passed.
         precision: `bf16` runs the denoiser under autocast on CUDA; the scheduler always computes in fp32.
         progress: show a bar over the steps.
+
+    Attributes:
+        on_step: called with the number of steps done and of all, for example to show progress or, by raising, to stop.
     """
 
     def __init__(
@@ -48,6 +51,7 @@ class LatentDiffusionSampler(Inferer):
         self.scheduler = scheduler
         self.num_steps, self.guidance_scale, self.eta = int(num_steps), float(guidance_scale), float(eta)
         self.seed, self.precision, self.progress = int(seed), precision, progress
+        self.on_step: Callable[[int, int], None] | None = None
 
     @torch.no_grad()
     def __call__(
@@ -62,8 +66,9 @@ class LatentDiffusionSampler(Inferer):
 
         Args:
             inputs: condition (B, k, X, Y, Z), on the network's device.
-            network: composite network with `denoiser`, `decode`, `null_condition` and measured latent statistics.
+            network: composite network with `condition`, `denoise`, `decode` and measured latent statistics.
             seeds: one for each condition; by default `seed`, `seed + 1`, and so on.
+            kwargs: what else `network.condition` takes, for example the ids of a prompt.
 
         Returns:
             Volumes (B, C, X, Y, Z), float32, in the units that the autoencoder was trained in.
@@ -79,9 +84,8 @@ class LatentDiffusionSampler(Inferer):
         autocast = torch.autocast(inputs.device.type, torch.bfloat16, enabled=self.precision == "bf16")
 
         guided = self.guidance_scale != 1.0
-        conditions = torch.cat([inputs, torch.full_like(inputs, network.null_condition)]) if guided else inputs
         with autocast:
-            features = network.denoiser.conditioner(conditions)
+            features = network.condition(inputs, guided, **kwargs)
         shape = (network.autoencoder.latent_channels, *features[0].shape[2:])
         noise = torch.stack([torch.randn(shape, generator=generator) for generator in generators])
         latent = noise.to(inputs.device)
@@ -90,18 +94,19 @@ class LatentDiffusionSampler(Inferer):
         scheduler.set_timesteps(self.num_steps, device=inputs.device)
         latent = latent * scheduler.init_noise_sigma
         extra = _step_arguments(scheduler, self.eta, generators)
-        for timestep in tqdm(scheduler.timesteps, desc="sampling", unit="step", disable=not self.progress, leave=False):
-            steps = timestep.expand(len(conditions)).to(inputs.device)
+        bar = tqdm(scheduler.timesteps, desc="sampling", unit="step", disable=not self.progress, leave=False)
+        for done, timestep in enumerate(bar, start=1):
+            steps = timestep.expand(2 * batch if guided else batch).to(inputs.device)
             scaled = scheduler.scale_model_input(latent, timestep)
             with autocast:
-                prediction = network.denoiser.denoise(
-                    torch.cat([scaled, scaled]) if guided else scaled, steps, features
-                )
+                prediction = network.denoise(torch.cat([scaled, scaled]) if guided else scaled, steps, features)
             prediction = prediction.float()
             if guided:
                 conditional, unconditional = prediction.chunk(2)
                 prediction = unconditional + self.guidance_scale * (conditional - unconditional)
             latent = scheduler.step(prediction, timestep, latent, **extra).prev_sample
+            if self.on_step is not None:
+                self.on_step(done, len(scheduler.timesteps))
         with autocast:
             return torch.cat([network.decode(part) for part in latent.split(1)]).float()
 

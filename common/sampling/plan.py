@@ -20,6 +20,8 @@ from ..outputs import DATALIST, sample_name
 from .output_plan import OutputPlan, as_case
 
 logger = logging.getLogger(__name__)
+# Keys of an item that name files, and what they are called in a provenance.
+INPUT_FILES = (("image", "input"), ("class_file", "input_classes"), ("reference", "reference"), ("mask", "mask"))
 MASK_NAME = re.compile(r"(seg|mask|label)(\.seg)?$", re.IGNORECASE)
 
 
@@ -114,7 +116,8 @@ class SamplePlan(OutputPlan):
         overwrite: replace samples of another provenance instead of refusing.
 
     Attributes:
-        items: what is to be drawn: `image`, `case`, `sample`, `seed`, and `reference`, `labels` where given.
+        items: what is to be drawn: `case`, `sample`, `seed`, and where given `image`, `reference`, `labels`, `mask`,
+            `prompt`.
         provenance: record of each sample, by its folder's name.
         done: names of samples that exist with the same provenance.
 
@@ -146,9 +149,8 @@ class SamplePlan(OutputPlan):
         case: Mapping[str, Any], sample: int, facts: Mapping[str, Any], seed: int, hashes: dict[str, str]
     ) -> dict[str, Any]:
         record = {**facts, "case": case["case"], "sample": sample, "seed": sample_seed(seed, case["case"], sample)}
-        if "labels" in case:
-            record["labels"] = case["labels"]
-        for key, name in (("image", "input"), ("class_file", "input_classes"), ("reference", "reference")):
+        record |= {key: case[key] for key in ("labels", "prompt") if key in case}
+        for key, name in INPUT_FILES:
             path = case.get(key)
             if path and Path(path).is_file():
                 if path not in hashes:

@@ -34,12 +34,12 @@ def noise_estimate(latent, t, condition):
 class Stub:
     """What the sampler asks of a composite network; latents and images are the same."""
 
-    latent_scale, null_condition = torch.ones(1), -1.0
+    latent_scale = torch.ones(1)
     autoencoder = types.SimpleNamespace(latent_channels=SHAPE[0])
 
     def __init__(self):
         self.timesteps = []
-        self.denoiser = types.SimpleNamespace(conditioner=lambda mask: (mask, None), denoise=self.denoise)
+        self.condition = lambda mask, guided=False: (mask, None)
 
     def denoise(self, latent, timesteps, features):
         t = int(timesteps.unique())  # one for the whole batch
