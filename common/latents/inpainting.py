@@ -80,7 +80,8 @@ class InpaintingLatents(Dataset):
         seed: of the whole training.
         inpaint_share: share of items that fill a region; the others draw the whole image, from an empty one under a
             mask of ones. A close-up is always filled.
-        outside_weight, mask_weight: loss weight of a filled item: the first everywhere, plus the second in the mask.
+        outside_weight, mask_weight: loss weight of a filled item: the first everywhere, plus the second in the mask,
+            scaled to a mean of 1.
         caption_dropout: share of items with an empty prompt, for guidance.
         keep_attribute: probability with which each attribute is said.
         lesion_passes: how often an epoch passes over the cases with a lesion once more, to fill their regions; cohorts
@@ -144,6 +145,7 @@ class InpaintingLatents(Dataset):
         mask = label[:1] if fills else torch.ones_like(label[:1])
         masked = (mean[count:] - self.shift) / self.scale if fills else self.empty
         weight = self.outside_weight + self.mask_weight * mask if fills else torch.ones_like(mask)
+        weight = weight / weight.mean()  # a small region counts as much as a large one
         number = int(label[2, 0, 0]) if fills else None
         prompt = "" if draws[1] < self.caption_dropout else self._prompt(case, close_up, number, generator)
         return {
