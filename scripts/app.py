@@ -22,53 +22,30 @@ from scripts.common.apps.serving import serve
 from scripts.common.errors import install_error_hook
 
 
-class Tools:
-    """Graphical tools of the mammogram bundle."""
+def app(
+    tool: str,
+    weights: str | None = None,
+    port: int = 7860,
+    host: str = "127.0.0.1",
+    device: str = "auto",
+    revision: str | None = None,
+    open_browser: bool = True,
+) -> None:
+    """Serve a graphical tool of the mammogram bundle.
 
-    def generate(
-        self,
-        weights: str | None = None,
-        port: int = 7860,
-        host: str = "127.0.0.1",
-        device: str = "auto",
-        revision: str | None = None,
-        open_browser: bool = True,
-    ) -> None:
-        """Mammograms from text.
-
-        Args:
-            weights: a model.pt, a folder in diffusers layout or owner/name of the Hugging Face hub; the bundle's own
-                without it.
-            port: at which the page is served.
-            host: address to listen at; other machines reach the page only if you name one that they can.
-            device: cpu, cuda, cuda:N or auto.
-            revision: commit of the hub's repository.
-            open_browser: open the page, where there is a screen.
-        """
-        serve("generate", BUNDLE, weights, host, port, device, revision, open_browser)
-
-    def draw(
-        self,
-        weights: str | None = None,
-        port: int = 7860,
-        host: str = "127.0.0.1",
-        device: str = "auto",
-        revision: str | None = None,
-        open_browser: bool = True,
-    ) -> None:
-        """A lesion of any shape painted into a mammogram.
-
-        Args:
-            weights: as for generate, of a model that inpaints.
-            port: at which the page is served.
-            host: address to listen at; other machines reach the page only if you name one that they can.
-            device: cpu, cuda, cuda:N or auto.
-            revision: commit of the hub's repository.
-            open_browser: open the page, where there is a screen.
-        """
-        serve("draw", BUNDLE, weights, host, port, device, revision, open_browser)
+    Args:
+        tool: generate (mammograms from text) or draw (a lesion of any shape painted into a mammogram).
+        weights: a model.pt, a folder in diffusers layout or owner/name of the Hugging Face hub, for draw of a model
+            that inpaints; the bundle's own without it.
+        port: at which the page is served.
+        host: address to listen at; other machines reach the page only if you name one that they can.
+        device: cpu, cuda, cuda:N or auto.
+        revision: commit of the hub's repository.
+        open_browser: open the page, where there is a screen.
+    """
+    serve(tool, BUNDLE, weights, host, port, device, revision, open_browser)
 
 
 if __name__ == "__main__":
     install_error_hook()
-    fire.Fire(Tools)
+    fire.Fire(app, name="app.py")

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import torch
 from ignite.engine import Engine, Events
 from transformers import PreTrainedTokenizerBase
@@ -18,36 +17,7 @@ from ..networks.prompt_tokenizer import token_ids
 from ..outputs import PREVIEWS
 from ..reports.pictures import mosaic, save_png
 from ..transforms.mammogram_training import LoadMammogramd
-from .previews import is_first
-
-
-def _picture(image: np.ndarray) -> np.ndarray:
-    """(H, W) in [-1, 1] as grey values."""
-    return ((np.clip(image, -1, 1) + 1) * 127.5).astype(np.uint8)
-
-
-class MammogramReconstructionPreview:
-    """Handler of an evaluator: mammograms of the first validation batch above their reconstructions.
-
-    Args:
-        output_dir: folder of the training; pictures go to `previews/epoch_NNNN.png`.
-        count: how many.
-    """
-
-    def __init__(self, output_dir: str, count: int = 4) -> None:
-        self.folder, self.count = as_path(output_dir) / PREVIEWS, count
-
-    def attach(self, engine: Engine) -> None:
-        """Draw after the first batch of each validation."""
-        engine.add_event_handler(Events.ITERATION_COMPLETED(event_filter=is_first), self)
-
-    def __call__(self, engine: Engine) -> None:
-        output: dict[str, Any] = engine.state.output
-        parts = (output["label"][0], output["pred"][0])
-        rows = [[_picture(image[0]) for image in part[: self.count].float().cpu().numpy()] for part in parts]
-        title = f"epoch {engine.state.epoch}: input above, reconstruction below"
-        path = make_output_dir(self.folder) / f"epoch_{engine.state.epoch:04d}.png"
-        save_png(path, mosaic(rows, [""] * self.count, title), title)
+from .previews import gray_picture
 
 
 class MammogramSamplePreview:
@@ -101,7 +71,7 @@ class MammogramSamplePreview:
             filled = self._sample(torch.cat([self.images, self.masks], 1))
             rows.append(torch.where(self.masks > 0, filled, self.images))
         title = f"epoch {epoch}: validation image, SYNTHETIC from its prompt, SYNTHETIC in its lesion's region"
-        pictures = [[_picture(image[0]) for image in row.numpy()] for row in rows]
+        pictures = [[gray_picture(image[0]) for image in row.numpy()] for row in rows]
         path = make_output_dir(self.folder) / f"epoch_{epoch:04d}.png"
         save_png(path, mosaic(pictures, [""] * len(self.images), title), title)
 

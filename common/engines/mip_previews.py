@@ -2,42 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-from ignite.engine import Engine, Events
 
-from ..io.files import make_output_dir
-from ..knobs import as_path
-from ..outputs import PREVIEWS
 from ..reports.mip_pictures import class_picture, mip_picture
-from ..reports.pictures import mosaic, save_png
+from ..reports.pictures import mosaic
 from ..transforms.lesions import class_map
-from .previews import SamplePreview, is_first
+from .previews import ImageReconstructionPreview, SamplePreview
 
 
-class MipReconstructionPreview:
-    """Handler of an evaluator: MIPs of the first validation batch above their reconstructions.
+class MipReconstructionPreview(ImageReconstructionPreview):
+    """`ImageReconstructionPreview` of MIPs, turned as they are looked at."""
 
-    Args:
-        output_dir: folder of the training; pictures go to `previews/epoch_NNNN.png`.
-        count: how many.
-    """
-
-    def __init__(self, output_dir: str, count: int = 4) -> None:
-        self.folder, self.count = as_path(output_dir) / PREVIEWS, count
-
-    def attach(self, engine: Engine) -> None:
-        """Draw after the first batch of each validation."""
-        engine.add_event_handler(Events.ITERATION_COMPLETED(event_filter=is_first), self)
-
-    def __call__(self, engine: Engine) -> None:
-        output: dict[str, Any] = engine.state.output
-        parts = (output["label"][0], output["pred"][0])
-        rows = [[mip_picture(image[0]) for image in part[: self.count].float().cpu().numpy()] for part in parts]
-        title = f"epoch {engine.state.epoch}: input above, reconstruction below"
-        path = make_output_dir(self.folder) / f"epoch_{engine.state.epoch:04d}.png"
-        save_png(path, mosaic(rows, [""] * self.count, title), title)
+    def picture(self, image: np.ndarray) -> np.ndarray:
+        """A MIP (X, Y) as grey values (Y, X)."""
+        return mip_picture(image)
 
 
 class MipSamplePreview(SamplePreview):

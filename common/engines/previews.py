@@ -17,6 +17,11 @@ from ..reports.pictures import mosaic, save_png, slice_through, window
 HEIGHT = 128
 
 
+def gray_picture(image: np.ndarray) -> np.ndarray:
+    """Image (H, W) in [-1, 1] as grey values, uint8."""
+    return ((np.clip(image, -1, 1) + 1) * 127.5).astype(np.uint8)
+
+
 def _contrast_row(volume: np.ndarray, position: int) -> list[np.ndarray]:
     """Axial slices of all channels of (C, X, Y, Z), grid shown with square pixels."""
     return [slice_through(window(channel), 2, position, (1, 1, 1), HEIGHT) for channel in volume]
@@ -54,6 +59,34 @@ class ReconstructionPreview:
 def is_first(engine: Engine, event: int) -> bool:
     """Event filter: the first batch of an epoch."""
     return (engine.state.iteration - 1) % engine.state.epoch_length == 0
+
+
+class ImageReconstructionPreview:
+    """Handler of an evaluator: images (B, 1, H, W) of the first validation batch above their reconstructions.
+
+    Args:
+        output_dir: folder of the training; pictures go to `previews/epoch_NNNN.png`.
+        count: how many.
+    """
+
+    def __init__(self, output_dir: str, count: int = 4) -> None:
+        self.folder, self.count = as_path(output_dir) / PREVIEWS, count
+
+    def attach(self, engine: Engine) -> None:
+        """Draw after the first batch of each validation."""
+        engine.add_event_handler(Events.ITERATION_COMPLETED(event_filter=is_first), self)
+
+    def __call__(self, engine: Engine) -> None:
+        output: dict[str, Any] = engine.state.output
+        parts = (output["label"][0], output["pred"][0])
+        rows = [[self.picture(image[0]) for image in part[: self.count].float().cpu().numpy()] for part in parts]
+        title = f"epoch {engine.state.epoch}: input above, reconstruction below"
+        path = make_output_dir(self.folder) / f"epoch_{engine.state.epoch:04d}.png"
+        save_png(path, mosaic(rows, [""] * self.count, title), title)
+
+    def picture(self, image: np.ndarray) -> np.ndarray:
+        """An image (H, W) in [-1, 1] as grey values (H, W)."""
+        return gray_picture(image)
 
 
 class SamplePreview:
