@@ -11,6 +11,8 @@ from pathlib import Path
 
 import torch
 
+from tests.conftest import run_bundle
+
 # Watching the folder from outside loses the race against a training of a few tiny epochs now and then.
 KILL_ITSELF = """
 import os, runpy, signal, sys
@@ -57,3 +59,13 @@ def kill_after_epoch(command, checkpoint, epoch):
     result = subprocess.run(program, cwd="/", env=environment, capture_output=True, text=True, timeout=300)
     assert result.returncode == -signal.SIGKILL, result.stderr
     assert torch.load(checkpoint, weights_only=True)["epoch"] == epoch
+
+
+def check_continuing(bundle: Path, config: str, weights: str, uninterrupted: Path, **options):
+    """A training killed after epoch 2 ends with the weights and losses of one that was not killed."""
+    folder = options["output_dir"]
+    kill_after_epoch(command_line(bundle, config, **options), folder / "checkpoint.pt", 2)
+    result = run_bundle(config, bundle=bundle, **options)
+    assert "continuing after epoch 2" in result.stdout + result.stderr
+    assert same_weights(folder / weights, uninterrupted / weights)
+    assert [row["loss"] for row in curve(folder)] == [row["loss"] for row in curve(uninterrupted)]

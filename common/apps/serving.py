@@ -42,8 +42,10 @@ def serve(
         open_browser: open the page, where there is a screen.
 
     Raises:
-        InputError: the port is in use, or as `MammogramModel`.
+        InputError: no such tool, the port is in use, or as `MammogramModel`.
     """
+    if tool not in TOOLS:
+        raise InputError(f"tool={tool}: no such tool; give {' or '.join(TOOLS)}")
     check_port(host, port)
     # Libraries of many seconds; what is wrong with the port is told before.
     from .mammogram_model import MammogramModel

@@ -181,6 +181,7 @@ def test_what_a_page_made_goes_with_it(chromium, server):
 def test_a_port_in_use_is_told(server):
     found = run_script("app.py", "generate", "--port", server.port, check=False)
     assert f"name another with --port {server.port + 1}" in error_line(found)
+    assert "give generate or draw" in error_line(run_script("app.py", "paint", check=False))
 
 
 def test_weights_that_cannot_be_loaded_end_it(tmp_path):

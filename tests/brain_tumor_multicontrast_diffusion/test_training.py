@@ -7,7 +7,7 @@ import torch
 
 from common.io.files import sha256_of_file
 from tests.conftest import BRAIN, TINY, error_line, run_bundle
-from tests.trainings import command_line, curve, kill_after_epoch, same_weights
+from tests.trainings import check_continuing, curve
 
 STAGE_1 = {key: TINY[key] for key in ("spatial_size", "autoencoder_channels", "autoencoder_groups", "ssim_crop")}
 STAGE_2 = {key: value for key, value in TINY.items() if key != "ssim_crop"}
@@ -67,12 +67,7 @@ def test_killed_training_continues_to_the_result_of_an_uninterrupted_one(
     }
     if stage == 2:
         knobs |= {"autoencoder_weights": autoencoder / "model_autoencoder.pt", "preview_interval": 4}
-    kill_after_epoch(command_line(BRAIN, config, **knobs), tmp_path / "checkpoint.pt", 2)
-    result = run_bundle(config, **knobs)
-    assert "continuing after epoch 2" in result.stdout + result.stderr
-    uninterrupted = (autoencoder, diffusion)[stage - 1]
-    assert same_weights(tmp_path / weights, uninterrupted / weights)
-    assert [row["loss"] for row in curve(tmp_path)] == [row["loss"] for row in curve(uninterrupted)]
+    check_continuing(BRAIN, config, weights, (autoencoder, diffusion)[stage - 1], **knobs)
 
 
 def test_training_with_other_settings_is_refused_in_the_same_folder(datalist, autoencoder):

@@ -53,9 +53,8 @@ def knobs(tmp_path_factory):
         save_nifti(item["image"], image, np.eye(4))
         items.append(item)
     save_datalist(folder / "datalist.json", {"training": [], "validation": items[3:], "test": items[:3]})
-    # Lists reach a bundle as text.
     return {
-        **{name: value if isinstance(value, (int, str, float)) else str(value) for name, value in sizes.items()},
+        **sizes,
         "input": folder / "datalist.json",
         "weights": folder / "model.pt",
         "reader_weights": folder / "model_reader.pt",

@@ -51,9 +51,8 @@ def knobs(mammogram_datalist, tmp_path_factory):
             lesion.update(type="mass", pathology="malignant")
     path = folder / "datalist.json"
     path.write_text(json.dumps({"training": items, "validation": items, "test": items}))
-    # Lists reach a bundle as text.
     return {
-        **{name: value if isinstance(value, (int, str, float)) else str(value) for name, value in sizes.items()},
+        **sizes,
         "input": path,
         "unseen": "[['siemens', 'D', 'small']]",
         "weights": folder / "random_weights.pt",

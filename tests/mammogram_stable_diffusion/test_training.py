@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from tests.conftest import MAMMOGRAM, TINY_MAMMOGRAM, error_line, run_bundle
-from tests.trainings import command_line, curve, kill_after_epoch, same_weights
+from tests.trainings import check_continuing, curve
 
 SHORT = {"batch_size": 4, "max_epochs": 4, "val_interval": 2, "device": "cpu", "warmup_steps": 1}
 VAE = ("image_size", "vae_channels", "vae_groups", "precision")
@@ -59,18 +59,14 @@ def test_diffusion_learns_and_its_file_is_all_that_both_uses_need(diffusion, tmp
 def test_killed_training_continues_to_the_result_of_an_uninterrupted_one(
     stage, mammogram_datalist, autoencoder, diffusion, tmp_path
 ):
-    config = ("train_autoencoder.json", "train_diffusion.json")[stage - 1]
-    uninterrupted = (autoencoder, diffusion)[stage - 1]
-    knobs = {"adversarial_weight": 0.1, "adversarial_start": 4}
-    if stage == 2:
+    if stage == 1:
+        config, weights, uninterrupted = "train_autoencoder.json", "model_autoencoder.pt", autoencoder
+        knobs = {"adversarial_weight": 0.1, "adversarial_start": 4}
+    else:
+        config, weights, uninterrupted = "train_diffusion.json", "model.pt", diffusion
         knobs = {"autoencoder_weights": autoencoder / "model_autoencoder.pt"}
     options = {"input": mammogram_datalist, "output_dir": tmp_path, **SHORT, **SIZES[config], **knobs}
-    kill_after_epoch(command_line(MAMMOGRAM, config, **options), tmp_path / "checkpoint.pt", 2)
-    result = train(config, tmp_path, mammogram_datalist, **knobs)
-    assert "continuing after epoch 2" in result.stdout + result.stderr
-    weights = ("model_autoencoder.pt", "model.pt")[stage - 1]
-    assert same_weights(tmp_path / weights, uninterrupted / weights)
-    assert [row["loss"] for row in curve(tmp_path)] == [row["loss"] for row in curve(uninterrupted)]
+    check_continuing(MAMMOGRAM, config, weights, uninterrupted, **options)
 
 
 def test_paper_recipe_differs_in_json_only_and_goes_on_from_its_own_pipeline(mammogram_datalist, autoencoder, tmp_path):
