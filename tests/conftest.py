@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import functools
 import os
 import subprocess
 import sys
@@ -18,6 +20,7 @@ from common.cohorts.prepare_mips import prepare_mips  # noqa: E402
 from common.cohorts.vindr import prepare_vindr  # noqa: E402
 from common.phantoms import write_breast_dce, write_mammograms  # noqa: E402
 from common.phantoms.write_brats import write_case  # noqa: E402
+from tests.launcher import Launcher  # noqa: E402
 
 BUNDLES = sorted(path for path in (ROOT / "bundles").iterdir() if path.is_dir())
 BRAIN = ROOT / "bundles" / "brain_tumor_multicontrast_diffusion"
@@ -25,6 +28,7 @@ BREAST_DCE = ROOT / "bundles" / "breast_dce_contrast_gan"
 BREAST_MIP = ROOT / "bundles" / "breast_mip_lesion_diffusion"
 MAMMOGRAM = ROOT / "bundles" / "mammogram_stable_diffusion"
 REAL_DATA = "ONCOSYNTH_REAL_DATA"
+COMMAND = (sys.executable, "-m")
 
 # A network small enough to train for a few steps in a test; sizes only, everything else as shipped.
 TINY = {
@@ -80,18 +84,32 @@ TINY_MAMMOGRAM = {
 }
 
 
+@functools.cache
+def launcher() -> Launcher:
+    """One for all runs of a test session."""
+    found = Launcher()
+    atexit.register(found.close)
+    return found
+
+
 def run_bundle(
     config: str | list[str], *, cwd: Path | str = ROOT, bundle: Path = BRAIN, check: bool = True, prefix=(), **overrides
 ) -> subprocess.CompletedProcess:
-    """`python -m monai.bundle run` in a process of its own; overrides become command-line options."""
+    """`python -m monai.bundle run` in a process of its own; overrides become command-line options.
+
+    With a `prefix` (`COMMAND` or torchrun's) by this very command line, without it by the `launcher`.
+    """
     names = [config] if isinstance(config, str) else config
     files = [str(bundle / "configs" / name) for name in names]
-    command = [*(prefix or (sys.executable, "-m")), "monai.bundle", "run"]
-    command += ["--config_file", files[0] if len(files) == 1 else str(files)]
+    arguments = ["run", "--config_file", files[0] if len(files) == 1 else str(files)]
     for key, value in overrides.items():
-        command += [f"--{key}", str(value)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    result = subprocess.run(command, cwd=cwd, capture_output=True, text=True, env=environment, timeout=800, check=False)
+        arguments += [f"--{key}", str(value)]
+    if prefix:
+        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        command = [*prefix, "monai.bundle", *arguments]
+        result = subprocess.run(command, cwd=cwd, capture_output=True, text=True, env=environment, timeout=800)
+    else:
+        result = launcher().run(arguments, cwd, timeout=800)
     if check and result.returncode:
         raise AssertionError(f"exit code {result.returncode}\n{result.stdout[-3000:]}\n{result.stderr[-3000:]}")
     return result

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.conftest import BRAIN, ROOT, error_line, run_bundle
+from tests.conftest import BRAIN, COMMAND, ROOT, error_line, run_bundle
 
 CONTRASTS = ("T1", "T1C", "T2", "FLAIR")
 CASE = "PhantomBraTS_10008"
@@ -15,7 +15,7 @@ CASE = "PhantomBraTS_10008"
 @pytest.fixture(scope="module")
 def drawn(tmp_path_factory):
     folder = tmp_path_factory.mktemp("drawn")
-    run_bundle("inference.json", output_dir=folder, num_samples=3, num_steps=4, batch_size=3, seed=5)
+    run_bundle("inference.json", output_dir=folder, prefix=COMMAND, num_samples=3, num_steps=4, batch_size=3, seed=5)
     return folder
 
 

@@ -11,7 +11,7 @@ from PIL import Image
 
 from common.io.dicom_series import load_series
 from common.io.volumes import load_volume
-from tests.conftest import BREAST_DCE, error_line, run_bundle
+from tests.conftest import BREAST_DCE, COMMAND, error_line, run_bundle
 
 CASE = "PhantomDCE_10004_pre"
 SAMPLE = BREAST_DCE / "sample" / f"{CASE}.nii.gz"
@@ -21,7 +21,7 @@ KINDS = ("phase", "subtraction", "mip")
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     folder = tmp_path_factory.mktemp("made")
-    run_bundle("inference.json", bundle=BREAST_DCE, output_dir=folder, device="cpu")
+    run_bundle("inference.json", bundle=BREAST_DCE, output_dir=folder, prefix=COMMAND, device="cpu")
     return folder
 
 

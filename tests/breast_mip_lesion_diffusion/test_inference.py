@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from common.cohorts.lesion_annotations import read_annotation
-from tests.conftest import BREAST_MIP, error_line, run_bundle
+from tests.conftest import BREAST_MIP, COMMAND, error_line, run_bundle
 
 CASE = "PhantomDCE_10001"
 SAMPLE = BREAST_MIP / "sample" / f"{CASE}_mask.nii.gz"
@@ -20,7 +20,7 @@ QUICK = {"bundle": BREAST_MIP, "device": "cpu", "num_steps": 2, "num_samples": 2
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     folder = tmp_path_factory.mktemp("made")
-    run_bundle("inference.json", output_dir=folder, **QUICK)
+    run_bundle("inference.json", output_dir=folder, prefix=COMMAND, **QUICK)
     return folder
 
 

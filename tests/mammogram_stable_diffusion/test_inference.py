@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from common.io.mammograms import load_mammogram
-from tests.conftest import MAMMOGRAM, error_line, run_bundle
+from tests.conftest import COMMAND, MAMMOGRAM, error_line, run_bundle
 
 FAST = {"num_steps": 3, "device": "cpu"}
 SAMPLE = MAMMOGRAM / "sample" / "PhantomMG_10004_mammogram.dcm"
@@ -31,7 +31,7 @@ def marked():
 @pytest.fixture(scope="module")
 def painted(tmp_path_factory):
     folder = tmp_path_factory.mktemp("painted")
-    paint(folder, num_samples=2, batch_size=1)
+    paint(folder, prefix=COMMAND, num_samples=2, batch_size=1)
     return folder
 
 
