@@ -10,6 +10,7 @@ from ignite.handlers import EMAHandler
 from torch import nn
 
 from ..errors import InputError
+from .gradients import is_step
 
 
 class UpdateEma:
@@ -17,14 +18,18 @@ class UpdateEma:
 
     Args:
         ema: the handler; its `momentum` is the share of the new weights, 1 minus the usual decay.
+        every: batches whose gradients are accumulated before a step; weights that did not move are not averaged.
     """
 
-    def __init__(self, ema: EMAHandler) -> None:
-        self.ema = ema
+    def __init__(self, ema: EMAHandler, every: int = 1) -> None:
+        self.ema, self.every = ema, int(every)
 
     def attach(self, engine: Engine) -> None:
-        """Average after each iteration."""
-        self.ema.attach(engine, warn_if_exists=False)
+        """Average after each step of the optimiser."""
+        self.ema.attach(engine, warn_if_exists=False, event=Events.ITERATION_COMPLETED(event_filter=self._is_step))
+
+    def _is_step(self, engine: Engine, event: int) -> bool:
+        return is_step(engine, self.every)
 
 
 class CurrentWeights:
@@ -37,7 +42,7 @@ class CurrentWeights:
     def __init__(self, model: nn.Module) -> None:
         self.ema_model = model
 
-    def attach(self, engine: Engine, warn_if_exists: bool = True) -> None:
+    def attach(self, engine: Engine, warn_if_exists: bool = True, event: Any = None) -> None:
         """Nothing to do."""
 
 

@@ -1,4 +1,4 @@
-"""Gradient clipping as a handler."""
+"""Accumulated gradients: when a step follows, and clipping as a handler."""
 
 from __future__ import annotations
 
@@ -8,6 +8,19 @@ import torch
 from ignite.engine import Engine
 from monai.engines.utils import IterationEvents
 from torch import nn
+
+
+def is_step(engine: Engine, every: int) -> bool:
+    """Whether MONAI's trainer lets the optimiser step in the current iteration.
+
+    Args:
+        engine: within an iteration, or at its end.
+        every: batches whose gradients are accumulated; an epoch's last ones may be fewer.
+    """
+    if every == 1:
+        return True
+    done = (engine.state.iteration - 1) % engine.state.epoch_length + 1
+    return done % every == 0 or done == engine.state.epoch_length
 
 
 class ClipGradients:
@@ -28,6 +41,5 @@ class ClipGradients:
             engine.add_event_handler(IterationEvents.BACKWARD_COMPLETED, self)
 
     def __call__(self, engine: Engine) -> None:
-        done = (engine.state.iteration - 1) % engine.state.epoch_length + 1
-        if done % self.every == 0 or done == engine.state.epoch_length:
+        if is_step(engine, self.every):
             torch.nn.utils.clip_grad_norm_(self.parameters, self.norm)

@@ -12,6 +12,7 @@ import torch
 from transformers import PreTrainedTokenizerBase
 
 from ..errors import InputError
+from ..io.mammogram_pictures import WHITE
 from ..io.mammograms import Mammogram
 from ..metrics.features import FeatureExtractor
 from ..metrics.mammogram_attributes import DensityScale, density_index, measured_attributes
@@ -24,7 +25,6 @@ from ..transforms.mammogram_training import LoadMammogramd
 from ..transforms.pixel_window import PixelWindow
 from .reading_items import MALIGNANT
 
-WHITE = 65535
 WINDOW = 11  # pixels; of MS-SSIM, torchmetrics' default, which the original used
 
 

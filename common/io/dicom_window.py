@@ -48,6 +48,7 @@ def window_of_header(header: Dataset) -> PixelWindow | None:
     try:
         modality = np.asarray(apply_modality_lut(values, header), np.float64)
         shown = _voi(header, modality)
+    # What pydicom raises for the many ways in which these elements can be wrong; the last for tables of unusual bits.
     except (AttributeError, IndexError, KeyError, TypeError, ValueError, NotImplementedError) as error:
         raise InputError(f"its lookup table or window cannot be used ({error}); correct its tags") from error
     if shown is None:

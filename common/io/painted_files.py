@@ -11,7 +11,7 @@ from PIL import Image, PngImagePlugin
 from ..errors import InputError
 from .files import write_atomically
 from .mammogram_dicom import write_mammogram_dicom
-from .mammogram_pictures import save_mammogram, slice_affine
+from .mammogram_pictures import WHITE, save_mammogram, slice_affine
 from .mammograms import Mammogram
 from .volumes import VOLUME_SUFFIXES, volume_suffix
 
@@ -19,7 +19,6 @@ PNG, NIFTI, DICOM, AUTO = "png", "nifti", "dicom", "auto"
 SUFFIXES = {PNG: ".png", NIFTI: ".nii.gz", DICOM: ".dcm"}
 DESCRIPTION = "SYNTHETIC mammogram, not a patient"
 PAINTED = "SYNTHETIC lesion painted into a mammogram"
-WHITE = 65535
 
 
 def format_of(mammogram: Mammogram, wanted: str = AUTO) -> str:

@@ -114,3 +114,19 @@ def test_wrong_knobs_are_named():
         make_ema(Model(), 1.0)
     with pytest.raises(InputError, match="ema_only=denoiser.*unet, conditioner"):
         make_ema(Model(), 0.9, only="denoiser")
+
+
+def test_accumulated_gradients_are_averaged_once_a_step():
+    """Batches 1 to 5 in steps of 2: the weights after 2, 4 and, as an epoch's rest, 5 are averaged."""
+    model = nn.Linear(1, 1, bias=False)
+    nn.init.zeros_(model.weight)
+    ema = make_ema(model, decay=0.5)
+
+    def step(engine, batch):
+        with torch.no_grad():
+            model.weight.fill_(float(engine.state.iteration))
+
+    engine = Engine(step)
+    UpdateEma(ema, every=2).attach(engine)
+    engine.run(range(5))
+    assert ema.ema_model.weight.item() == ((0 + 2) / 2 / 2 + 4 / 2) / 2 + 5 / 2
