@@ -33,6 +33,8 @@ sys.argv = ["monai.bundle", *sys.argv[3:]]
 runpy.run_module("monai.bundle", run_name="__main__", alter_sys=True)
 """
 
+TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m")
+
 
 def curve(folder):
     """Rows of a learning curve."""
@@ -69,3 +71,11 @@ def check_continuing(bundle: Path, config: str, weights: str, uninterrupted: Pat
     assert "continuing after epoch 2" in result.stdout + result.stderr
     assert same_weights(folder / weights, uninterrupted / weights)
     assert [row["loss"] for row in curve(folder)] == [row["loss"] for row in curve(uninterrupted)]
+
+
+def check_two_processes(bundle: Path, config: str, weights: str, **options):
+    """Two processes on this machine train together and leave one file of finite weights."""
+    options = {key: value for key, value in options.items() if key != "device"}
+    run_bundle([config, "multi_gpu_train.json"], bundle=bundle, prefix=TORCHRUN, **options)
+    state = torch.load(options["output_dir"] / weights, weights_only=True)
+    assert all(torch.isfinite(value).all() for value in state.values())

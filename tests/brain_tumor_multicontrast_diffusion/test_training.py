@@ -1,13 +1,12 @@
 """All trainings at a tiny size: they run, learn, resume to the same result, refuse what does not belong together."""
 
-import sys
 
 import pytest
 import torch
 
 from common.io.files import sha256_of_file
 from tests.conftest import BRAIN, TINY, error_line, run_bundle
-from tests.trainings import check_continuing, curve
+from tests.trainings import check_continuing, check_two_processes, curve
 
 STAGE_1 = {key: TINY[key] for key in ("spatial_size", "autoencoder_channels", "autoencoder_groups", "ssim_crop")}
 STAGE_2 = {key: value for key, value in TINY.items() if key != "ssim_crop"}
@@ -104,21 +103,12 @@ def test_adversarial_and_perceptual_terms_join(datalist, tmp_path):
 
 
 def test_two_processes_train_together(datalist, autoencoder, tmp_path):
-    torchrun = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m")
-    knobs = {"input": datalist, "output_dir": tmp_path / "a", "max_epochs": 2, **SHORT, **STAGE_1}
-    knobs |= {"adversarial_weight": 0.1, "adversarial_start": 1, "spatial_size": [32, 32, 32]}
-    knobs.pop("device")
-    run_bundle(["train_autoencoder.json", "multi_gpu_train.json"], prefix=torchrun, **knobs)
-    assert (tmp_path / "a" / "model_autoencoder.pt").is_file()
-    knobs = {
-        **knobs,
-        **STAGE_2,
-        "output_dir": tmp_path / "d",
-        "autoencoder_weights": autoencoder / "model_autoencoder.pt",
-    }
-    knobs.pop("ssim_crop")
-    run_bundle(["train_diffusion.json", "multi_gpu_train.json"], prefix=torchrun, **knobs)
-    assert torch.isfinite(torch.load(tmp_path / "d" / "model.pt", weights_only=True)["latent_scale"]).all()
+    knobs = {"input": datalist, "max_epochs": 2, **SHORT}
+    own = {**STAGE_1, "adversarial_weight": 0.1, "adversarial_start": 1, "spatial_size": [32, 32, 32]}
+    first = {"output_dir": tmp_path / "a", **knobs, **own}
+    check_two_processes(BRAIN, "train_autoencoder.json", "model_autoencoder.pt", **first)
+    own = {**STAGE_2, "autoencoder_weights": autoencoder / "model_autoencoder.pt"}
+    check_two_processes(BRAIN, "train_diffusion.json", "model.pt", output_dir=tmp_path / "d", **knobs | own)
 
 
 def test_real_cases_are_prepared_and_train_both_stages(real_data, tmp_path):

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from tests.conftest import MAMMOGRAM, TINY_MAMMOGRAM, error_line, run_bundle
-from tests.trainings import check_continuing, curve
+from tests.trainings import check_continuing, check_two_processes, curve
 
 SHORT = {"batch_size": 4, "max_epochs": 4, "val_interval": 2, "device": "cpu", "warmup_steps": 1}
 VAE = ("image_size", "vae_channels", "vae_groups", "precision")
@@ -67,6 +67,12 @@ def test_killed_training_continues_to_the_result_of_an_uninterrupted_one(
         knobs = {"autoencoder_weights": autoencoder / "model_autoencoder.pt"}
     options = {"input": mammogram_datalist, "output_dir": tmp_path, **SHORT, **SIZES[config], **knobs}
     check_continuing(MAMMOGRAM, config, weights, uninterrupted, **options)
+
+
+def test_two_processes_train_together(mammogram_datalist, autoencoder, tmp_path):
+    knobs = {"input": mammogram_datalist, "output_dir": tmp_path, **SHORT, "max_epochs": 1}
+    knobs |= {**SIZES["train_diffusion.json"], "autoencoder_weights": autoencoder / "model_autoencoder.pt"}
+    check_two_processes(MAMMOGRAM, "train_diffusion.json", "model.pt", **knobs)
 
 
 def test_paper_recipe_differs_in_json_only_and_goes_on_from_its_own_pipeline(mammogram_datalist, autoencoder, tmp_path):
