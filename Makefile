@@ -125,7 +125,7 @@ weights-mammogram: $(VENV)/.stamp-base
 		--autoencoder_weights runs/mammogram_autoencoder/model_autoencoder.pt
 	$(RUN) $(MAMMOGRAM)/train_diffusion.json $(MAMMOGRAM_COHORT) --output_dir runs/mammogram_painting \
 		--latent_dir $(MAMMOGRAM_PHANTOMS)/latents_regions --init_from runs/mammogram_diffusion/model.pt \
-		--max_epochs 9 --learning_rate 0.001 --warmup_steps 30 --crop_share 0.5 --inpaint_share 0.5 \
+		--max_epochs 9 --learning_rate 0.001 --warmup_steps 30 --crop_share 0.5 --inpaint_share 0.3 \
 		--lesion_passes 5 --mask_weight 30
 	$(RUN) $(MAMMOGRAM)/train_reader.json $(MAMMOGRAM_COHORT) --output_dir runs/mammogram_reader
 	$(RUN) $(MAMMOGRAM)/train_reader.json $(MAMMOGRAM_COHORT) --output_dir runs/mammogram_cad --reads malignancy

@@ -76,12 +76,15 @@ def build(model: MammogramModel, sessions: Sessions) -> gr.Blocks:
                     )
                     crop = gr.Checkbox(False, label="Close-up (finer)", elem_id="crop", min_width=150)
                 with gr.Row():
-                    guidance = guidance_slider(model, MOST_GUIDANCE, GUIDANCE)
+                    guidance = guidance_slider(model, model.painting_guidance[0], MOST_GUIDANCE, GUIDANCE)
                     steps = steps_slider()
                 with gr.Row():
                     use_seed, seed = seed_fields(SEED)
                     used = gr.Textbox("", label="Seed used", interactive=False, elem_id="used", min_width=100)
-                gr.Markdown(small_print(model, GUIDANCE), elem_classes="small-print")
+                gr.Markdown(
+                    small_print("{:g} ({:g} in a close-up)".format(*model.painting_guidance), GUIDANCE),
+                    elem_classes="small-print",
+                )
                 with gr.Row():
                     start = gr.Button("Paint lesion", variant="primary", elem_id="start")
                     cancel = gr.Button("Cancel", variant="stop", interactive=False, elem_id="cancel")

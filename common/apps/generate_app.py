@@ -126,12 +126,12 @@ def build(model: MammogramModel, sessions: Sessions) -> gr.Blocks:
                 )
                 negative = gr.Textbox("", label="Negative prompt", max_lines=1, elem_id="negative")
                 with gr.Row():
-                    guidance = guidance_slider(model, MOST_GUIDANCE, GUIDANCE)
+                    guidance = guidance_slider(model, model.guidance_scale, MOST_GUIDANCE, GUIDANCE)
                     steps = steps_slider()
                 with gr.Row():
                     use_seed, seed = seed_fields(SEED)
                     count = gr.Dropdown(COUNTS, value=1, label="Images", min_width=90, elem_id="count")
-                gr.Markdown(small_print(model, GUIDANCE), elem_classes="small-print")
+                gr.Markdown(small_print(f"{model.guidance_scale:g}", GUIDANCE), elem_classes="small-print")
                 with gr.Row():
                     start = gr.Button("Generate", variant="primary", elem_id="start")
                     cancel = gr.Button("Cancel", variant="stop", interactive=False, elem_id="cancel")

@@ -55,6 +55,7 @@ class MammogramModel:
         is_shipped: whether the weights are those that the bundle ships.
         is_pipeline: whether they are a diffusers pipeline.
         guidance_scale: the config's own default, which is meant for the shipped weights.
+        painting_guidance: the same for filling a region in the whole view and in a close-up.
         software: name and version of the bundle.
 
     Raises:
@@ -81,8 +82,10 @@ class MammogramModel:
         self.tokenizer = config.get_parsed_content("tokenizer")
         self.device = torch.device(config.get_parsed_content("device"))
         self._inferer = config.get_parsed_content("inferer")
-        painting = _config(root, "inference.json")
+        painting, close_up = (_config(root, "inference.json") for _ in range(2))
+        close_up["crop"] = True
         self._painting = {key: painting[key] for key in ("soft_edge", "keep_detail")}
+        self.painting_guidance = [float(part.get_parsed_content("guidance_scale")) for part in (painting, close_up)]
         self._example = painting.get_parsed_content("input")
         facts = {"sampler": config["sampler"], "noise_schedule": self.network.schedule_facts}
         self._facts = sampling_facts(root, config.get_parsed_content("weights"), facts, weights_id)
@@ -129,7 +132,8 @@ class MammogramModel:
         if laterality not in ("L", "R"):
             raise InputError(f"laterality={laterality}: use L or R")
         empty = EmptyMammogramd(self.network.image_size)({})["image"]
-        drawn = self._sample(empty, prompt, negative_prompt, guidance_scale, num_steps, seed, on_step)
+        guidance = self.guidance_scale if guidance_scale is None else guidance_scale
+        drawn = self._sample(empty, prompt, negative_prompt, guidance, num_steps, seed, on_step)
         display = (drawn + 1) / 2
         return np.ascontiguousarray(display[:, ::-1]) if laterality == "R" else display
 
@@ -158,7 +162,8 @@ class MammogramModel:
         """
         painting = MammogramPainting(mammogram, mask, self.network.image_size, crop=crop, **self._painting)
         inputs = painting.inputs()
-        drawn = self._sample(inputs, prompt, negative_prompt, guidance_scale, num_steps, seed, on_step)
+        guidance = self.painting_guidance[crop] if guidance_scale is None else guidance_scale
+        drawn = self._sample(inputs, prompt, negative_prompt, guidance, num_steps, seed, on_step)
         pixels = painting.paint(drawn)
         return Painted(painting, pixels, mammogram.window.display(pixels))
 
@@ -167,7 +172,7 @@ class MammogramModel:
         inputs: torch.Tensor,
         prompt: str,
         negative_prompt: str,
-        guidance_scale: float | None,
+        guidance_scale: float,
         num_steps: int,
         seed: int,
         on_step: OnStep | None,
@@ -175,12 +180,11 @@ class MammogramModel:
         """One image (H, W) in [-1, 1]. A batch of one each time, so that an image doesn't depend on its neighbours."""
         if not 0 <= int(seed) <= LARGEST_SEED:
             raise InputError(f"seed={seed}: give a whole number from 0 to {LARGEST_SEED}")
-        guidance = self.guidance_scale if guidance_scale is None else float(guidance_scale)
         ids = PromptIdsd(self.tokenizer, negative_prompt=negative_prompt)({"prompt": prompt})
         sampler = type(self._inferer)(
             self._inferer.scheduler,
             num_steps=num_steps,
-            guidance_scale=guidance,
+            guidance_scale=float(guidance_scale),
             eta=self._inferer.eta,
             precision=self._inferer.precision,
             progress=False,

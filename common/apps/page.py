@@ -112,13 +112,12 @@ def steps_slider() -> gr.Slider:
     return gr.Slider(*steps, step=1, label="Diffusion steps", min_width=160, elem_id="steps")
 
 
-def guidance_slider(model: MammogramModel, most: int, published: int) -> gr.Slider:
-    """Guidance from 0 to `most`; the default is the one that suits the weights."""
-    value = model.guidance_scale if model.is_shipped else published
+def guidance_slider(model: MammogramModel, own: float, most: int, published: int) -> gr.Slider:
+    """Guidance from 0 to `most`; the default is the one that suits the weights, `own` for the shipped ones."""
+    value = own if model.is_shipped else published
     return gr.Slider(0, most, value, step=1, label="Guidance", min_width=160, elem_id="guidance")
 
 
-def small_print(model: MammogramModel, published: int) -> str:
+def small_print(own: str, published: int) -> str:
     """What a person should know of guidance and seed."""
-    own = f"{model.guidance_scale:g}"
     return f"Guidance {own} suits the shipped weights; published models were used with {published}. {SEED_HELP}"

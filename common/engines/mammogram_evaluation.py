@@ -107,6 +107,7 @@ class MammogramEvaluation:
         self.paintings = PaintingCheck(judge, items, num_paintings, seed, lesion_types)
         readers = {"reader_sha256": fingerprint(judge.reader), "cad_sha256": fingerprint(judge.cad)}
         self.facts = {**(facts or {}), **readers, "soft_edge": judge.soft_edge, "seed": seed}
+        self.facts |= {"painting_guidance": judge.painting_guidance}
         self.facts |= {"lesion types of the classifier": lesion_types or "all", "core of a lesion's mask": CORE}
         hashes = {name: extractor.sha256 for name, extractor in judge.extractors.items()}
         self.records = CaseRecords(self.output_dir, {**self.facts, "extractors": hashes})

@@ -41,6 +41,7 @@ class MammogramJudge:
         extractors: of the distribution distances, by name.
         negative_prompt: see `PromptIdsd`.
         soft_edge: see `MammogramPainting`.
+        painting_guidance: for filling regions in the whole view and in a close-up, in place of the sampler's own.
         device: of networks and sampling.
         batch_size: samples at once.
     """
@@ -56,6 +57,7 @@ class MammogramJudge:
         extractors: Mapping[str, FeatureExtractor],
         negative_prompt: str | None = None,
         soft_edge: float = 0.3,
+        painting_guidance: Sequence[float] | None = None,
         device: str = "cpu",
         batch_size: int = 4,
     ) -> None:
@@ -65,6 +67,7 @@ class MammogramJudge:
         self.classes, self.extractors = {k: list(v) for k, v in classes.items()}, dict(extractors)
         self.negative_ids = token_ids(tokenizer, [negative_prompt or ""])
         self.soft_edge, self.device, self.batch_size = soft_edge, device, batch_size
+        self.painting_guidance = painting_guidance
         self.size = network.image_size
         self._load = LoadMammogramd(["image", "label", "breast"], (self.size, self.size))
 
@@ -78,9 +81,7 @@ class MammogramJudge:
     def draw(self, prompts: Sequence[str], seeds: Sequence[int], guidance: float | None = None) -> np.ndarray:
         """Mammograms from text, (N, H, W); `guidance` in place of the sampler's own."""
         empty = torch.zeros(len(prompts), 1, self.size, self.size)
-        sampler = copy.copy(self.sampler)
-        sampler.guidance_scale = sampler.guidance_scale if guidance is None else float(guidance)
-        drawn = self._sample(torch.cat([empty, torch.ones_like(empty)], 1), prompts, seeds, sampler)
+        drawn = self._sample(torch.cat([empty, torch.ones_like(empty)], 1), prompts, seeds, guidance)
         return ((drawn + 1) / 2).numpy()
 
     def paint(
@@ -93,13 +94,21 @@ class MammogramJudge:
         """
         paintings = [MammogramPainting(_in_memory(image), mask, self.size, crop, self.soft_edge) for crop in crops]
         inputs = torch.stack([painting.inputs() for painting in paintings])
-        drawn = self._sample(inputs, prompts, [seed] * len(prompts), self.sampler)
+        drawn = torch.empty(len(inputs), self.size, self.size)
+        for crop in sorted(set(crops)):
+            group = [k for k, other in enumerate(crops) if other == crop]
+            guidance = None if self.painting_guidance is None else self.painting_guidance[crop]
+            drawn[group] = self._sample(inputs[group], [prompts[k] for k in group], [seed] * len(group), guidance)
         painted = [painting.paint(part.numpy()) for painting, part in zip(paintings, drawn, strict=True)]
         return [(stored / WHITE).astype(np.float32) for stored in painted]
 
     @torch.no_grad()
-    def _sample(self, inputs: torch.Tensor, prompts: Sequence[str], seeds: Sequence[int], sampler: Any) -> torch.Tensor:
+    def _sample(
+        self, inputs: torch.Tensor, prompts: Sequence[str], seeds: Sequence[int], guidance: float | None
+    ) -> torch.Tensor:
         """Images (N, H, W) in [-1, 1], on the CPU."""
+        sampler = copy.copy(self.sampler)
+        sampler.guidance_scale = sampler.guidance_scale if guidance is None else float(guidance)
         ids = token_ids(self.tokenizer, prompts)
         found = []
         for start in range(0, len(inputs), self.batch_size):

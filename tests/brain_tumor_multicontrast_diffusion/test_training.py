@@ -1,6 +1,5 @@
 """All trainings at a tiny size: they run, learn, resume to the same result, refuse what does not belong together."""
 
-
 import pytest
 import torch
 
