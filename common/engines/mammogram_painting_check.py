@@ -131,7 +131,7 @@ class PaintingCheck:
         record["score"] = {**scores, REAL: self.judge.malignancy(source["image"])}
         if explain:
             looked = {REAL: (source["image"], source["mask"])}
-            looked |= {name: (images[name], placed["mask"]) for name in (WITH, HEALTHY)}
+            looked |= {name: (images[name], placed["mask"]) for name in (WITH, WITH_CLOSE_UP, HEALTHY)}
             record["heat_maps"] = {name: self.look(*where) for name, where in looked.items()}
         return record
 
@@ -148,12 +148,13 @@ class PaintingCheck:
         }
 
     def figure_rows(self) -> list[HeatMapRow]:
-        """Healthy image, painted one and that of the real lesion, of the first pair that the classifier knows."""
+        """Healthy image, that painted in a close-up and that of the real lesion, of the first pair that the
+        classifier knows."""
         for pair in self.pairs:
             placed = self.place(pair) if self.is_known(pair) else None
             if placed is not None:
                 source = placed["source"]
-                painted = self.paint(pair, placed)[WITH]
+                painted = self.paint(pair, placed)[WITH_CLOSE_UP]
                 rows = (
                     ("healthy", placed["image"], None),
                     ("inpainted\nSYNTHETIC", painted, placed["mask"]),

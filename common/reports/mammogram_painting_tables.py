@@ -100,10 +100,12 @@ def _add_scores(report: Report, paintings: Paintings, real: Sequence[Mapping[str
     for kind in sorted({(record["type"], str(record["pathology"])) for record in paintings}):
         chosen = [record for record in paintings if (record["type"], str(record["pathology"])) == kind]
         sources = [record["source"] for record in chosen]
-        pairs = np.array([[record["score"][name] for name in ("with", "without")] for record in chosen])
-        auc = clustered_with_interval(sources, lambda i, pairs=pairs: _pair_auc(pairs[i]))
-        add(f"painted, {kind[1]} {kind[0]}", pairs[:, 0].tolist(), sources, auc, "the same places painted without")
-        add(f"the same places painted without ({kind[1]} {kind[0]})", pairs[:, 1].tolist(), sources)
+        for seen, names in VIEWS_OF_REGION.items():
+            pairs = np.array([[record["score"][name] for name in names] for record in chosen])
+            auc = clustered_with_interval(sources, lambda i, pairs=pairs: _pair_auc(pairs[i]))
+            title = f"{kind[1]} {kind[0]}, {seen}"
+            add(f"painted, {title}", pairs[:, 0].tolist(), sources, auc, "the same places painted without")
+            add(f"the same places painted without ({title})", pairs[:, 1].tolist(), sources)
     note = (
         "The classifier's probability of a malignant lesion, and how well it tells these images from those under "
         "'against'. It was trained on real images alone; which types of lesions it was taught stands above."
@@ -126,22 +128,23 @@ def _add_heat_maps(report: Report, paintings: Paintings) -> None:
         return
     sources = [record["source"] for record in paintings]
     rows = []
-    for method in METHODS:
-        row: dict[str, Any] = {"method": method, "n": len(paintings)}
-        for measure, title in (("hit", "pointing game"), ("energy", "energy in the box")):
-            values = {
-                name: np.array([record["heat_maps"][name][method][measure] for record in paintings], float)
-                for name in ("real", "with", "healthy")
-            }
-            row |= {
-                f"{title}, real": _mean(values["real"], sources),
-                f"{title}, painted": _mean(values["with"], sources),
-                f"{title}, healthy": _mean(values["healthy"], sources),
-                f"{title}, painted / real": _ratio(values["with"], values["real"], sources),
-            }
-        reached = row["pointing game, painted / real"]["mean"]
-        row[f"pointing at least {POINTING_FLOOR}"] = "n/a" if np.isnan(reached) else _yes(reached >= POINTING_FLOOR)
-        rows.append(row)
+    for seen, (painted, _) in VIEWS_OF_REGION.items():
+        for method in METHODS:
+            row: dict[str, Any] = {"network sees": seen, "method": method, "n": len(paintings)}
+            for measure, title in (("hit", "pointing game"), ("energy", "energy in the box")):
+                values = {
+                    name: np.array([record["heat_maps"][name][method][measure] for record in paintings], float)
+                    for name in ("real", painted, "healthy")
+                }
+                row |= {
+                    f"{title}, real": _mean(values["real"], sources),
+                    f"{title}, painted": _mean(values[painted], sources),
+                    f"{title}, healthy": _mean(values["healthy"], sources),
+                    f"{title}, painted / real": _ratio(values[painted], values["real"], sources),
+                }
+            reached = row["pointing game, painted / real"]["mean"]
+            row[f"pointing at least {POINTING_FLOOR}"] = "n/a" if np.isnan(reached) else _yes(reached >= POINTING_FLOOR)
+            rows.append(row)
     note = (
         "Malignant lesions of the types that the classifier was taught. Pointing game: the map's peak lies on the "
         "lesion's box, or within 1/32 of the image's side of it. Energy: share of the map in the box. 'healthy' is the "

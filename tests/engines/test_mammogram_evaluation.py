@@ -190,10 +190,12 @@ def test_classifier_and_heat_maps_are_reported_for_the_types_that_it_knows(perfe
     tables = tables_of(perfect)
     images = [row["images"] for row in tables["Classifier of malignancy"]]
     assert images[:3] == ["real, malignant calcification", "real, malignant mass", "real, healthy"]
-    assert "painted, malignant mass" in images
+    assert {f"painted, malignant mass, {seen}" for seen in ("whole view", "close-up")} < set(images)
     auc = tables["Classifier of malignancy"][1]["AUC"]
     assert 0 <= auc["low"] <= auc["mean"] <= auc["high"] <= 1
-    assert [row["method"] for row in tables["Where the classifier looks"]] == ["grad_cam", "saliency", "occlusion"]
+    looks = [(row["network sees"], row["method"]) for row in tables["Where the classifier looks"]]
+    methods = ("grad_cam", "saliency", "occlusion")
+    assert looks == [(seen, method) for seen in ("whole view", "close-up") for method in methods]
     assert {row["n"] for row in tables["Where the classifier looks"]} == {1}
 
 
