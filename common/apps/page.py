@@ -115,7 +115,7 @@ def steps_slider() -> gr.Slider:
 def guidance_slider(model: MammogramModel, own: float, most: int, published: int) -> gr.Slider:
     """Guidance from 0 to `most`; the default is the one that suits the weights, `own` for the shipped ones."""
     value = own if model.is_shipped else published
-    return gr.Slider(0, most, value, step=1, label="Guidance", min_width=160, elem_id="guidance")
+    return gr.Slider(0, most, value, step=0.5, label="Guidance", min_width=160, elem_id="guidance")
 
 
 def small_print(own: str, published: int) -> str:
