@@ -44,7 +44,7 @@ demo: $(VENV)/.stamp-base
 	@find $(CURDIR)/demo -type f -not -name '.*' | sort | sed 's/^/  /'
 
 test: $(VENV)/.stamp-dev
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --durations 20
 
 test-paper: $(VENV)/.stamp-dev
 	$(BIN)/python -m pytest -m paper

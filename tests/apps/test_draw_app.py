@@ -151,6 +151,7 @@ def test_cancel_paints_nothing(page, pixels, tmp_path):
     assert page.page.locator("#after img").count() == 0 and page.page.is_disabled("#cancel")
 
 
+@pytest.mark.slow
 def test_scanned_film_needs_a_word(page, pixels, tmp_path):
     film = write_dicom(tmp_path / "film.dcm", pixels[:300], extra_tags={"Modality": "CR"})
     load(page, film, "tick 'Any modality'")

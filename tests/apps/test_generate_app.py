@@ -85,6 +85,7 @@ def test_generate_shows_an_image_and_its_seed(page, tmp_path):
     assert not np.array_equal(page.picture("gallery"), first) and page.value("used") == "7"
 
 
+@pytest.mark.slow
 def test_several_images_have_seeds_of_their_own(page):
     page.fill("seed", "7")
     page.run()
@@ -105,6 +106,7 @@ def test_a_prompt_without_a_view_gives_no_dicom_file(page):
     assert page.page.locator("#files a[download$='.dcm']").count() == 0
 
 
+@pytest.mark.slow
 def test_without_a_seed_each_image_is_another(page):
     page.page.locator("#use_seed input").uncheck()
     page.run()

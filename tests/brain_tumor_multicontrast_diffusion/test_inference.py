@@ -121,7 +121,13 @@ def test_mask_in_another_orientation_gives_the_same_head(sample_mask, tmp_path):
         assert np.abs(canonical[0] - canonical[1]).max() < 0.5
 
 
-@pytest.mark.parametrize("case", ["BraTS2021_01476/BraTS2021_01476_seg", "BraTS-GLI-00000-000/BraTS-GLI-00000-000-seg"])
+@pytest.mark.parametrize(
+    "case",
+    [
+        "BraTS-GLI-00000-000/BraTS-GLI-00000-000-seg",
+        pytest.param("BraTS2021_01476/BraTS2021_01476_seg", marks=pytest.mark.slow),
+    ],
+)
 def test_real_mask_gives_contrasts_that_overlay_the_case(real_data, tmp_path, case):
     path = real_data / "brain_mri" / f"{case}.nii.gz"
     anatomy = next(path.parent.glob("*t1*.nii.gz"))

@@ -101,6 +101,7 @@ def test_adversarial_and_perceptual_terms_join(datalist, tmp_path):
     assert float(second["discriminator"]) > 0
 
 
+@pytest.mark.slow
 def test_two_processes_train_together(datalist, autoencoder, tmp_path):
     knobs = {"input": datalist, "max_epochs": 2, **SHORT}
     own = {**STAGE_1, "adversarial_weight": 0.1, "adversarial_start": 1, "spatial_size": [32, 32, 32]}
@@ -110,6 +111,7 @@ def test_two_processes_train_together(datalist, autoencoder, tmp_path):
     check_two_processes(BRAIN, "train_diffusion.json", "model.pt", output_dir=tmp_path / "d", **knobs | own)
 
 
+@pytest.mark.slow
 def test_real_cases_are_prepared_and_train_both_stages(real_data, tmp_path):
     from tests.conftest import run_script
 

@@ -60,7 +60,7 @@ def test_diffusion_learns_and_its_file_is_all_that_sampling_needs(diffusion, tmp
     assert (tmp_path / "PhantomDCE_10001_samples.png").is_file()
 
 
-@pytest.mark.parametrize("stage", [1, 2])
+@pytest.mark.parametrize("stage", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_killed_training_continues_to_the_result_of_an_uninterrupted_one(
     stage, mip_datalist, autoencoder, diffusion, tmp_path
 ):
@@ -139,6 +139,7 @@ def test_exams_without_annotation_train_the_autoencoder_only(mip_datalist, tmp_p
     assert "no case with label" in line
 
 
+@pytest.mark.slow
 def test_two_processes_train_together(mip_datalist, autoencoder, tmp_path):
     knobs = {"input": mip_datalist, **SHORT, "max_epochs": 2}
     own = {**SIZES["train_autoencoder.json"], "adversarial_weight": 0.1, "adversarial_start": 1}

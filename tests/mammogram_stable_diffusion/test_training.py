@@ -55,7 +55,7 @@ def test_diffusion_learns_and_its_file_is_all_that_both_uses_need(diffusion, tmp
         assert (tmp_path / config[:-5] / "samples.png").is_file()
 
 
-@pytest.mark.parametrize("stage", [1, 2])
+@pytest.mark.parametrize("stage", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_killed_training_continues_to_the_result_of_an_uninterrupted_one(
     stage, mammogram_datalist, autoencoder, diffusion, tmp_path
 ):
@@ -69,6 +69,7 @@ def test_killed_training_continues_to_the_result_of_an_uninterrupted_one(
     check_continuing(MAMMOGRAM, config, weights, uninterrupted, **options)
 
 
+@pytest.mark.slow
 def test_two_processes_train_together(mammogram_datalist, autoencoder, tmp_path):
     knobs = {"input": mammogram_datalist, "output_dir": tmp_path, **SHORT, "max_epochs": 1}
     knobs |= {**SIZES["train_diffusion.json"], "autoencoder_weights": autoencoder / "model_autoencoder.pt"}
