@@ -41,14 +41,19 @@ def contrast_file(case: str, sample: int, contrast: str) -> str:
     return f"{sample_name(case, sample)}_{contrast}.nii.gz"
 
 
-def mask_file(case: str, sample: int) -> str:
-    """`<case>_sample<k>_mask.nii.gz`."""
-    return f"{sample_name(case, sample)}_mask.nii.gz"
+def mask_file(case: str, sample: int, suffix: str = ".nii.gz") -> str:
+    """`<case>_sample<k>_mask<suffix>`: `.nii.gz`, or `.seg.nrrd` for 3D Slicer."""
+    return f"{sample_name(case, sample)}_mask{suffix}"
 
 
 def dce_file(case: str, kind: str, phase: int, suffix: str = ".nii.gz") -> str:
     """`<case>_<kind><phase><suffix>`: kind is `phase`, `subtraction` or `mip` (of the subtraction)."""
     return f"{case}_{kind}{phase}{suffix}"
+
+
+def tumour_mask_file(case: str, suffix: str = ".nii.gz") -> str:
+    """`<case>_mask<suffix>`: `.nii.gz` or `.nrrd` label map, `.seg.nrrd`, or `.dcm` for DICOM SEG."""
+    return f"{case}_mask{suffix}"
 
 
 def mip_file(case: str, sample: int, suffix: str) -> str:

@@ -15,7 +15,10 @@ from scipy import ndimage
 from ..errors import InputError
 from ..io.files import write_json
 from ..io.label_images import LabelImage, flat_affine, flat_axis, read_label_image
-from ..io.segmentations import read_segments
+from ..io.segment_files import is_dicom_file, read_segment_file
+from ..io.segmentation_writer import save_segmentation
+from ..io.segmentations import Segment, read_segments
+from ..io.terminology import birads_lesion, lesion_number
 from ..io.volumes import GRID_TOLERANCE, save_nifti
 from ..knobs import as_path, check_choice
 from ..transforms.projection import project as project_volume
@@ -82,12 +85,13 @@ def read_annotation(
     Axes keep the file's order and direction; the one of length 1 is dropped and becomes the third of the affine.
 
     Args:
-        path: NIfTI, NRRD, MetaImage or PNG (see `read_label_image` for its geometry).
+        path: NIfTI, NRRD, MetaImage or PNG (see `read_label_image` for its geometry), or a DICOM SEG of one image.
         label_meaning: what values mean. `birads`: the class itself, or what `classes` makes of it; each connected
             component is a lesion. `instance`: a lesion's number, its class from the JSON file of the same name (see
-            `read_class_file`) or `classes`, which comes first. `segment`: 3D Slicer's segments (see
-            `class_of_segment`), each component a lesion. `soft`: shares of raters, channels for class 2 to 6; each
-            component a lesion of the class with the largest sum. `auto`: the one of these that is possible.
+            `read_class_file`) or `classes`, which comes first. `segment`: 3D Slicer's or DICOM's segments (see
+            `class_of_segment`), each component a lesion, or each segment where all have the tag of a lesion's number.
+            `soft`: shares of raters, channels for class 2 to 6; each component a lesion of the class with the largest
+            sum. `auto`: the one of these that is possible.
         classes: see `read_class_table`; for a colour PNG, a table of its colours.
         project: look along the cranio-caudal axis through a 3D mask instead of refusing it.
 
@@ -97,16 +101,18 @@ def read_annotation(
     path = as_path(path)
     check_choice("label_meaning", label_meaning, MEANINGS)
     table = read_class_table(classes)
+    if is_dicom_file(path):
+        return _from_dicom(path, label_meaning, table)
     image = read_label_image(path)
+    shape, affine = image.values.shape[:3], image.affine
     if image.colours is not None:
         if label_meaning not in ("auto", "birads"):
             raise InputError(f"{path}: colours can only mean classes; use --label_meaning birads and --classes")
         lesions = [(None, birads, mask) for birads, mask in colour_masks(image.colours, table, path)]
-        return _annotate(path, image, lesions, project)
+        return _annotate(path, shape, affine, lesions, project)
     if label_meaning == "segment" or (label_meaning == "auto" and is_segmentation(image, path)):
-        segments = read_segments(image, path)
-        lesions = [(None, class_of_segment(segment, table, path), segment.mask) for segment in segments]
-        return _annotate(path, image, lesions, project)
+        lesions = _lesions_of(read_segments(image, path), table, path)
+        return _annotate(path, shape, affine, lesions, project)
     if label_meaning == "soft" or (label_meaning == "auto" and is_soft(image, project, path)):
         return _from_shares(path, image)
     if image.values.shape[3] > 1:
@@ -124,7 +130,27 @@ def read_annotation(
     else:
         found = value_classes(values, table, path)
         lesions = [(None, birads, labels == value) for value, birads in found.items()]
-    return _annotate(path, image, lesions, project)
+    return _annotate(path, shape, affine, lesions, project)
+
+
+def _from_dicom(path: Path, label_meaning: str, table: Mapping[str, int]) -> LesionAnnotation:
+    if label_meaning not in ("auto", "segment"):
+        raise InputError(f"{path}: a DICOM file of segments; use --label_meaning segment")
+    found = read_segment_file(path)
+    if flat_axis(found.shape) is None:
+        raise InputError(
+            f"{path}: has {found.shape[2]} slices and leaves out those without a lesion; draw lesions on the MIP, or "
+            "save the volume's segmentation as .seg.nrrd and pass --project True"
+        )
+    return _annotate(path, found.shape, found.affine, _lesions_of(found.segments, table, path), False)
+
+
+def _lesions_of(segments: Sequence[Segment], table: Mapping[str, int], path: Path) -> list[Lesion]:
+    """Lesions of segments; numbered where each segment has a number of its own."""
+    numbers = [lesion_number(segment.tags) for segment in segments]
+    if None in numbers or len(set(numbers)) < len(numbers):
+        numbers = [None] * len(segments)
+    return [(n, class_of_segment(s, table, path), s.mask) for n, s in zip(numbers, segments, strict=True)]
 
 
 def _from_shares(path: Path, image: LabelImage) -> LesionAnnotation:
@@ -153,9 +179,10 @@ def _from_shares(path: Path, image: LabelImage) -> LesionAnnotation:
     return LesionAnnotation(str(path), instances, classes, flat_affine(image.affine, axis), fractions)
 
 
-def _annotate(path: Path, image: LabelImage, lesions: list[Lesion], project: bool) -> LesionAnnotation:
+def _annotate(
+    path: Path, shape: tuple[int, int, int], affine: np.ndarray, lesions: list[Lesion], project: bool
+) -> LesionAnnotation:
     """Lesions (X, Y, Z) to an annotation of the plane."""
-    shape, affine = image.values.shape[:3], image.affine
     lesions = [lesion for lesion in lesions if lesion[1] != IGNORED]
     if flat_axis(shape) is None:
         if not project:
@@ -205,6 +232,25 @@ def save_annotation(
         kind = np.uint8 if annotation.instances.max(initial=0) < 256 else np.uint16
         array = annotation.instances[..., None].astype(kind)
     save_nifti(path, array, annotation.affine, description)
+
+
+def save_annotation_segments(
+    path: str | Path,
+    annotation: LesionAnnotation,
+    colours: Mapping[int, tuple[int, int, int]],
+    description: str = "",
+) -> None:
+    """Write lesions as `.seg.nrrd` of 3D Slicer, a segment a lesion, so that `read_annotation` gives them back.
+
+    Args:
+        path: file ending in `.seg.nrrd`.
+        annotation: the lesions; shares of raters are no segments and get lost.
+        colours: RGB by class.
+        description: header text.
+    """
+    classes = annotation.classes
+    kinds = {number: birads_lesion(classes[number], number, colours[classes[number]]) for number in sorted(classes)}
+    save_segmentation(path, annotation.instances[..., None], annotation.affine, kinds, description)
 
 
 def soft_from_raters(annotations: Sequence[LesionAnnotation]) -> np.ndarray:

@@ -13,13 +13,14 @@ import torch
 from ignite.engine import Engine, Events
 from PIL import Image
 
-from ..cohorts.lesion_annotations import read_annotation, save_annotation
+from ..cohorts.lesion_annotations import read_annotation, save_annotation, save_annotation_segments
 from ..cohorts.pairs import find_mip_pairs, write_mip_datalist
 from ..errors import InputError
 from ..io.files import write_json
+from ..io.segmentation_writer import SEG_NRRD
 from ..io.volumes import save_nifti, save_nrrd
 from ..outputs import PREVIEW, PROVENANCE, contact_sheet, mask_file, mip_file, sample_name
-from ..reports.mip_pictures import class_picture, display, legend, mip_picture, outlined
+from ..reports.mip_pictures import CLASS_COLORS, class_picture, display, legend, mip_picture, outlined
 from ..reports.pictures import mosaic, save_gray16, save_png
 from ..sampling.plan import SamplePlan
 from ..transforms.lesion_frame import LesionFrame
@@ -42,6 +43,7 @@ class MipWriter:
         label_meaning, classes, project: how masks were read, see `read_annotation`.
         output_grid: `input` (the mask's own pixels) or `model`.
         output_format: `nifti`, `nrrd`, or `auto`: NRRD where the mask is NRRD.
+        mask_format: `nifti`, or `seg.nrrd` to write masks for 3D Slicer too; shares of raters are no segments.
     """
 
     def __init__(
@@ -53,10 +55,11 @@ class MipWriter:
         project: bool = False,
         output_grid: str = "input",
         output_format: str = "auto",
+        mask_format: str = "nifti",
     ) -> None:
         self.plan, self.size = plan, tuple(int(n) for n in size)
         self.reading = {"label_meaning": label_meaning, "classes": classes, "project": project}
-        self.output_grid, self.output_format = output_grid, output_format
+        self.output_grid, self.output_format, self.mask_format = output_grid, output_format, mask_format
 
     def attach(self, engine: Engine) -> None:
         """Write after each batch; contact sheets and the list of all pairs at the end."""
@@ -89,7 +92,12 @@ class MipWriter:
         else:
             written, affine = image, frame.network_affine
             annotation = shown
-        save_annotation(folder / mask_file(case, sample), annotation, f"{DESCRIPTION}: condition")
+        text = f"{DESCRIPTION}: condition"
+        save_annotation(folder / mask_file(case, sample), annotation, text)
+        if self.mask_format == SEG_NRRD[1:] and annotation.fractions is not None:
+            logger.warning(f"{name}: a soft mask has no segments; it is written as NIfTI alone")
+        elif self.mask_format == SEG_NRRD[1:]:
+            save_annotation_segments(folder / mask_file(case, sample, SEG_NRRD), annotation, CLASS_COLORS, text)
         mip = folder / mip_file(case, sample, suffix)
         if suffix == NRRD:
             save_nrrd(mip, written[..., None], affine, DESCRIPTION)

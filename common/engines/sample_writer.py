@@ -12,12 +12,15 @@ import torch
 from ignite.engine import Engine, Events
 
 from ..io.files import write_json
-from ..io.volumes import load_volume, save_nifti
+from ..io.segmentation_writer import SEG_NRRD, save_segmentation
+from ..io.terminology import BRAIN_TUMOUR
+from ..io.volumes import save_nifti
 from ..outputs import PREVIEW, PROVENANCE, contrast_file, mask_file, sample_name
 from ..reports.pictures import save_png
 from ..reports.previews import case_preview
 from ..sampling.plan import SamplePlan
-from ..transforms.tumor_regions import BACKGROUND, REGION_NAMES, region_map
+from ..transforms.segment_regions import BACKGROUND, REGION_NAMES
+from ..transforms.tumor_regions import as_regions, load_mask
 
 logger = logging.getLogger(__name__)
 
@@ -29,6 +32,7 @@ class SampleWriter:
         plan: names, folders and provenance of the samples.
         contrasts: names of the channels.
         output_grid: `input` (the mask's own) or `model`.
+        mask_format: `nifti`, or `seg.nrrd` to write the mask for 3D Slicer too.
         description: text for headers; begins with SYNTHETIC.
     """
 
@@ -37,10 +41,11 @@ class SampleWriter:
         plan: SamplePlan,
         contrasts: Sequence[str],
         output_grid: str = "input",
+        mask_format: str = "nifti",
         description: str = "SYNTHETIC",
     ) -> None:
         self.plan, self.contrasts = plan, tuple(contrasts)
-        self.output_grid, self.description = output_grid, description
+        self.output_grid, self.mask_format, self.description = output_grid, mask_format, description
 
     def attach(self, engine: Engine) -> None:
         """Write after each batch, list all pairs at the end."""
@@ -56,13 +61,18 @@ class SampleWriter:
         name = sample_name(case, sample)
         image = torch.as_tensor(pred).detach().float().cpu().numpy()
         path = str(condition.meta["filename_or_obj"])
-        labels = self.plan.labels(name)
-        mask, regions, affine, mapping = self._mask(path, labels, condition, pred)
+        mask, regions, affine, mapping = self._mask(path, name, condition, pred)
 
         folder = self.plan.output_dir / f".{name}.partial"
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
-        save_nifti(folder / mask_file(case, sample), mask, affine, f"{self.description}, condition mask")
+        text = f"{self.description}, condition mask"
+        save_nifti(folder / mask_file(case, sample), mask, affine, text)
+        if self.mask_format == SEG_NRRD[1:]:
+            there = {value: region for value, region in sorted(mapping.items()) if region and (mask == value).any()}
+            kinds = {value: BRAIN_TUMOUR[REGION_NAMES[region]] for value, region in there.items()}
+            drawn = np.where(np.isin(mask, list(kinds)), mask, 0)
+            save_segmentation(folder / mask_file(case, sample, SEG_NRRD), drawn, affine, kinds, text)
         for contrast, volume in zip(self.contrasts, image, strict=True):
             save_nifti(
                 folder / contrast_file(case, sample, contrast), volume, affine, f"{self.description}, {contrast}"
@@ -74,16 +84,13 @@ class SampleWriter:
         logger.info(f"written: {self.plan.replace(name, folder)}")
 
     def _mask(
-        self, path: str, labels: str | Mapping, condition: torch.Tensor, pred: torch.Tensor
+        self, path: str, name: str, condition: torch.Tensor, pred: torch.Tensor
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray, dict[int, int]]:
         """On the output's grid: mask in the user's own values, in canonical values, affine; and how the two map."""
-        source = load_volume(path)
-        values = torch.as_tensor(source[0]).round().to(torch.int16)
-        mapping = region_map(labels, {int(v) for v in values.unique()} - {0}, path)
+        source, mapping = load_mask(path, self.plan.labels(name), self.plan.references.get(name))
+        values = torch.as_tensor(source[0]).to(torch.int16)
         if self.output_grid == "input":
-            regions = torch.zeros_like(values)
-            for value, region in mapping.items():
-                regions[values == value] = region
+            regions = torch.as_tensor(as_regions(source, mapping, path)[0]).to(torch.int16)
             affine = source.affine
         else:
             whole, *parts = torch.as_tensor(condition).cpu() > 0.5

@@ -11,6 +11,7 @@ from ..cohorts.datalist import SECTIONS, load_datalist
 from ..cohorts.lesion_classes import class_file_of
 from ..errors import InputError
 from ..io.label_images import is_label_image
+from ..io.segment_files import is_dicom_file
 from ..io.volumes import case_name, volume_suffix
 from ..knobs import as_path
 from ..outputs import DATALIST
@@ -42,7 +43,7 @@ def find_annotations(path: str | Path, sections: Sequence[str] = SECTIONS) -> li
     elif not path.exists():
         raise InputError(f"input {path}: no such file or folder; give a mask, a folder of masks or a datalist.json")
     else:
-        items = [_from_file(path)] if is_label_image(path) else []
+        items = [_from_file(path)] if is_label_image(path) or is_dicom_file(path) else []
     if not items:
         raise InputError(f"input {path}: no mask found; give NIfTI, NRRD or PNG masks, for example X_mask.nii.gz")
     tell_apart(items, path)

@@ -14,6 +14,7 @@ from ..cohorts.datalist import SECTIONS, load_datalist
 from ..cohorts.pairs import write_pair_datalist
 from ..errors import InputError
 from ..io.files import replace_folder, sha256_of_file
+from ..io.segment_files import is_dicom_file
 from ..io.volumes import case_name, find_volumes, volume_suffix
 from ..knobs import as_path
 from ..outputs import DATALIST, sample_name
@@ -31,8 +32,8 @@ def find_masks(
     """Masks to sample from, as a user names them.
 
     Args:
-        path: a mask file; a `datalist.json`, or a folder that holds one; any other folder (its files named as masks,
-            or all its volumes where none is).
+        path: a mask file (see `tumor_regions.load_mask`); a `datalist.json`, or a folder that holds one; any other
+            folder (its files named as masks, or all its volumes where none is).
         reference: image or brain mask of the patient, for a single mask file.
         sections: of a datalist.
 
@@ -52,11 +53,13 @@ def find_masks(
         masks = [p for p in volumes if MASK_NAME.search(p.name[: -len(volume_suffix(p))])] or volumes
         items = [{"case": case_name(p), "image": str(p)} for p in masks]
     elif path.exists():
-        items = [{"case": case_name(path), "image": str(path)}]
+        items = [{"case": case_name(path.stem if is_dicom_file(path) else path), "image": str(path)}]
     else:
         raise InputError(f"input {path}: no such file or folder; give a mask, a folder of masks or a datalist.json")
     if not items:
-        raise InputError(f"input {path}: no mask found; give NIfTI or NRRD masks, for example X_seg.nii.gz")
+        raise InputError(
+            f"input {path}: no mask found; give NIfTI or NRRD masks, for example X_seg.nii.gz or X.seg.nrrd"
+        )
     if reference is not None:
         if len(items) > 1:
             raise InputError(
@@ -120,6 +123,7 @@ class SamplePlan(OutputPlan):
             `prompt`.
         provenance: record of each sample, by its folder's name.
         done: names of samples that exist with the same provenance.
+        references: of samples whose case has one, its path.
 
     Raises:
         InputError: a sample of another provenance exists.
@@ -136,12 +140,16 @@ class SamplePlan(OutputPlan):
         overwrite: bool = False,
     ) -> None:
         super().__init__(output_dir, overwrite)
+        self.references: dict[str, str] = {}
         hashes: dict[str, str] = {}
         for case in map(as_case, cases):
             for sample in range(first_sample, first_sample + num_samples):
                 record = self._record(case, sample, facts, seed, hashes)
                 item = {**case, "sample": sample, "seed": record["seed"]}
-                self.add(sample_name(case["case"], sample), record, item)
+                name = sample_name(case["case"], sample)
+                self.add(name, record, item)
+                if case.get("reference"):
+                    self.references[name] = str(case["reference"])
         self.log_done("samples")
 
     @staticmethod

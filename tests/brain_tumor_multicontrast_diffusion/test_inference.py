@@ -4,8 +4,13 @@ import shutil
 import nibabel
 import numpy as np
 import pytest
+import slicerio
 from PIL import Image
 
+from common.io.dicom_segmentation import write_dicom_segmentation
+from common.io.dicom_writer import write_dicom_series
+from common.io.segmentation_writer import save_segmentation
+from common.io.terminology import BRAIN_TUMOUR
 from tests.conftest import BRAIN, COMMAND, ROOT, error_line, run_bundle
 
 CONTRASTS = ("T1", "T1C", "T2", "FLAIR")
@@ -159,3 +164,49 @@ def test_reference_places_the_head_and_datalists_of_new_masks_are_read(sample_ma
     assert pairs[0]["labels"] == {"1": "necrosis", "2": "oedema", "4": "enhancing"}
     run_bundle("inference.json", output_dir=tmp_path / "again", num_steps=2, input=tmp_path / "datalist.json")
     assert (tmp_path / "again" / f"{CASE}_sample0_sample0" / "preview.png").is_file()
+
+
+@pytest.fixture(scope="module")
+def segments(sample_mask):
+    """The sample mask's labels and what they are, numbered as no cohort does."""
+    image = nibabel.load(sample_mask)
+    labels = np.select([np.asarray(image.dataobj) == value for value in (1, 2, 4)], [9, 3, 5], 0).astype(np.uint8)
+    return labels, image.affine, {9: BRAIN_TUMOUR["necrosis"], 3: BRAIN_TUMOUR["oedema"], 5: BRAIN_TUMOUR["enhancing"]}
+
+
+def test_slicers_segments_give_the_same_images_and_are_written_again(drawn, segments, sample_mask, tmp_path):
+    path, name = tmp_path / f"{CASE}.seg.nrrd", f"{CASE}_sample0"
+    save_segmentation(path, *segments)
+    knobs = {"num_steps": 4, "seed": 5, "mask_format": "seg.nrrd"}
+    run_bundle("inference.json", input=path, output_dir=tmp_path / "out", **knobs)
+    for first, second in zip(volumes(drawn, name), volumes(tmp_path / "out", name), strict=True):
+        assert np.abs(first.get_fdata() - second.get_fdata()).max() <= 1e-4 * first.get_fdata().max()
+        assert np.allclose(first.affine, second.affine, atol=1e-3)
+    seen = slicerio.read_segmentation(str(tmp_path / "out" / name / f"{name}_mask.seg.nrrd"))
+    labels = np.asarray(nibabel.load(sample_mask).dataobj)
+    np.testing.assert_array_equal(seen["voxels"], np.where(labels == 4, 3, labels))
+    assert [entry["name"] for entry in seen["segments"]] == ["Necrosis", "Oedema", "Enhancing tumour"]
+    assert seen["description"].startswith("SYNTHETIC")
+    record = json.loads((tmp_path / "out" / name / "provenance.json").read_text())
+    assert record["regions"] == {"1": "necrosis", "2": "oedema", "3": "enhancing"}
+    assert record["mask_format"] == "seg.nrrd"
+
+
+@pytest.mark.slow
+def test_dicom_segments_give_the_same_images(drawn, segments, sample_mask, tmp_path):
+    labels, affine, kinds = segments
+    path, name = tmp_path / f"{CASE}.dcm", f"{CASE}_sample0"
+    write_dicom_series(
+        tmp_path / "t1", np.zeros(labels.shape, int), affine, description="t1", series_number=1, uid_root_text="a"
+    )
+    texts = {"description": "tumour", "software": ("a", "1"), "uid_root_text": "a"}
+    write_dicom_segmentation(path, labels, affine, kinds, tmp_path / "t1", **texts)
+    options = {"input": path, "output_dir": tmp_path / "out", "num_steps": 4, "seed": 5}
+    assert "--reference" in error_line(run_bundle("inference.json", check=False, **options))
+    # A reference of the whole field of view places the head as none does.
+    whole = nibabel.Nifti1Image(np.ones(labels.shape, np.uint8), affine)
+    nibabel.save(whole, tmp_path / "whole.nii.gz")
+    run_bundle("inference.json", reference=tmp_path / "whole.nii.gz", **options)
+    mask = nibabel.load(tmp_path / "out" / name / f"{name}_mask.nii.gz")
+    np.testing.assert_array_equal(np.asarray(mask.dataobj) > 0, labels > 0)
+    assert volumes(tmp_path / "out", name)[0].shape == labels.shape

@@ -127,7 +127,7 @@ def test_slicer_segmentation_gives_nrrd_on_its_grid(made, tmp_path):
     annotation = read_annotation(SAMPLE)
     path = tmp_path / f"{CASE}.seg.nrrd"
     write_segmentation(path, annotation, annotation.classes)
-    run_bundle("inference.json", input=path, output_dir=tmp_path / "out", **QUICK)
+    run_bundle("inference.json", input=path, output_dir=tmp_path / "out", mask_format="seg.nrrd", **QUICK)
     image, header = nrrd.read(str(mip(tmp_path / "out", suffix=".nrrd")))
     _, wanted = nrrd.read(str(path))
     assert image.shape == (*annotation.instances.shape, 1)
@@ -135,6 +135,10 @@ def test_slicer_segmentation_gives_nrrd_on_its_grid(made, tmp_path):
     assert np.allclose(header["space directions"], wanted["space directions"], atol=1e-4)
     assert np.allclose(header["space origin"], wanted["space origin"], atol=1e-4)
     assert "SYNTHETIC" in header["description"]
+    asked, home = read_annotation(path), mip(tmp_path / "out").parent
+    for kept in (read_annotation(home / f"{home.name}_mask{suffix}") for suffix in (".seg.nrrd", ".nii.gz")):
+        np.testing.assert_array_equal(kept.instances, asked.instances)
+        assert kept.classes == asked.classes
     # The same lesions in another file format: the same picture.
     assert np.abs(image - nibabel.load(mip(made)).get_fdata()).max() < 1e-4
 
