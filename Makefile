@@ -2,24 +2,31 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+LABEL := .venv-label
 RUN := $(BIN)/python -m monai.bundle run --config_file
 BRAIN := bundles/brain_tumor_multicontrast_diffusion/configs
 DCE := bundles/breast_dce_contrast_gan/configs
 MIP := bundles/breast_mip_lesion_diffusion/configs
 MAMMOGRAM := bundles/mammogram_stable_diffusion/configs
+SEGMENTATION := bundles/breast_dce_tumor_segmentation/configs
 BRAIN_PHANTOMS ?= runs/phantoms
 DCE_PHANTOMS ?= runs/breast_dce_phantoms
 MIP_PHANTOMS ?= runs/breast_mip_phantoms
 MAMMOGRAM_PHANTOMS ?= runs/mammogram_phantoms
+SEGMENTATION_PHANTOMS ?= runs/segmentation_phantoms
 BRAIN_COHORT := --input $(BRAIN_PHANTOMS)/datalist.json --cache_dir $(BRAIN_PHANTOMS)/cache
 DCE_COHORT := --input $(DCE_PHANTOMS)/datalist.json --cache_dir $(DCE_PHANTOMS)/cache
 MIP_COHORT := --input $(MIP_PHANTOMS)/datalist.json --cache_dir $(MIP_PHANTOMS)/cache
 MAMMOGRAM_COHORT := --input $(MAMMOGRAM_PHANTOMS)/datalist.json --cache_dir $(MAMMOGRAM_PHANTOMS)/cache
 
+# A network and patches that a CPU trains.
+NARROW := --features "[8,16,32,64]" --patch "[16,48,48]" --batch_size 2
+
 export HF_HUB_OFFLINE ?= 1
 
-.PHONY: demo test test-paper test-slow test-gpu lint format doctor weights weights-brain weights-dce weights-mip \
-	weights-mammogram evaluate evaluate-brain evaluate-dce evaluate-mip evaluate-mammogram clean
+.PHONY: demo test test-paper test-slow test-gpu label label-test lint format doctor weights weights-brain weights-dce \
+	weights-mip weights-mammogram weights-segmentation evaluate evaluate-brain evaluate-dce evaluate-mip \
+	evaluate-mammogram evaluate-segmentation scenarios clean
 
 $(VENV)/.stamp-base: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -36,11 +43,13 @@ demo: $(VENV)/.stamp-base
 	$(RUN) $(BRAIN)/inference.json --output_dir demo/brain_tumor --overwrite True
 	$(RUN) $(DCE)/inference.json --output_dir demo/breast_dce --overwrite True
 	$(RUN) $(MIP)/inference.json --output_dir demo/breast_mip --overwrite True
+	$(RUN) $(SEGMENTATION)/inference.json --output_dir demo/breast_segmentation --mirroring False --overwrite True
 	$(RUN) $(MAMMOGRAM)/generate.json --output_dir demo/mammogram --overwrite True
 	$(RUN) $(MAMMOGRAM)/inference.json --output_dir demo/mammogram_lesion --overwrite True
 	@echo
-	@echo "Synthetic brain contrasts around a tumour mask, synthetic breast phases from a pre-contrast volume, synthetic"
-	@echo "breast MIPs around lesions, mammograms from text, a lesion painted into one, and pictures of each, lie in:"
+	@echo "Synthetic brain contrasts around a tumour mask, synthetic breast phases from a pre-contrast volume, the"
+	@echo "tumours found after contrast, synthetic breast MIPs around lesions, mammograms from text, a lesion painted into"
+	@echo "one, and pictures of each, lie in:"
 	@find $(CURDIR)/demo -type f -not -name '.*' | sort | sed 's/^/  /'
 
 test: $(VENV)/.stamp-dev
@@ -55,6 +64,20 @@ test-slow: $(VENV)/.stamp-dev
 test-gpu: $(VENV)/.stamp-dev
 	$(BIN)/python -m pytest -m gpu
 
+# MONAI Label, in an environment of its own. The pins hold in the build of sam2 too, which would fetch another torch;
+# pip has renamed that variable.
+$(LABEL)/.stamp: requirements/label.txt requirements/label-constraints.txt requirements/torchvision_on_cpu.py
+	test -x $(LABEL)/bin/python || $(PYTHON) -m venv $(LABEL)
+	PIP_CONSTRAINT=requirements/label-constraints.txt PIP_BUILD_CONSTRAINT=requirements/label-constraints.txt \
+		$(LABEL)/bin/python -m pip install --quiet -r requirements/label.txt
+	$(LABEL)/bin/python scripts/label_server.py repair
+	touch $@
+
+label: $(LABEL)/.stamp
+
+label-test: $(LABEL)/.stamp
+	$(LABEL)/bin/python -m pytest --confcutdir tests/label -m label tests/label --durations 10
+
 lint: $(VENV)/.stamp-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -67,7 +90,7 @@ doctor: $(VENV)/.stamp-base
 	$(BIN)/python scripts/doctor.py
 
 # Make the shipped weights again, into runs/.
-weights: weights-brain weights-dce weights-mip weights-mammogram
+weights: weights-brain weights-dce weights-mip weights-mammogram weights-segmentation
 
 # About 2 hours on 2 cores. The decoder is polished with its encoder frozen.
 weights-brain: $(VENV)/.stamp-base
@@ -130,8 +153,34 @@ weights-mammogram: $(VENV)/.stamp-base
 	$(RUN) $(MAMMOGRAM)/train_reader.json $(MAMMOGRAM_COHORT) --output_dir runs/mammogram_reader
 	$(RUN) $(MAMMOGRAM)/train_reader.json $(MAMMOGRAM_COHORT) --output_dir runs/mammogram_cad --reads malignancy
 
+# About 40 minutes on 1 core. nnU-Net draws without a seed: weights differ from run to run.
+weights-segmentation: $(VENV)/.stamp-base
+	$(BIN)/python scripts/make_phantoms.py breast_dce --output runs/segmentation_training/raw --num 160 --first 6000 \
+		--format nifti --num_phases 1
+	$(BIN)/python scripts/prepare_data.py mama_mia --source runs/segmentation_training/raw \
+		--output runs/segmentation_training --fractions "(1,0,0)" --num_phases 1
+	$(BIN)/python scripts/nnunet.py convert --input runs/segmentation_training/datalist.json \
+		--output runs/segmentation_weights
+	$(BIN)/python scripts/nnunet.py plan --output runs/segmentation_weights $(NARROW)
+	$(BIN)/python scripts/nnunet.py train --output runs/segmentation_weights --model post --fold 0 --epochs 160 \
+		--iterations 100 --validation_iterations 2 --optimizer adam --learning_rate 0.003
+	$(BIN)/python scripts/nnunet.py export --overwrite True --output runs/segmentation_weights/bundle --source \
+		runs/segmentation_weights/nnUNet_results/Dataset504_Breast_post/nnUNetTrainer__nnUNetPlans__3d_fullres
+
+# The four scenarios on phantoms, one fold of each model; about an hour on 1 core.
+scenarios: $(VENV)/.stamp-base $(SEGMENTATION_PHANTOMS)/datalist.json
+	$(BIN)/python scripts/nnunet.py scenarios --input $(SEGMENTATION_PHANTOMS)/datalist.json \
+		--output runs/segmentation $(NARROW) --folds "[0]" --epochs 40 --iterations 100 --validation_iterations 2 \
+		--optimizer adam --learning_rate 0.003 --mirroring False --precision bf16
+
+$(SEGMENTATION_PHANTOMS)/datalist.json: $(VENV)/.stamp-base
+	$(BIN)/python scripts/make_phantoms.py breast_dce --output $(SEGMENTATION_PHANTOMS)/raw --num 72 --first 5000 \
+		--format nifti --num_phases 1
+	$(BIN)/python scripts/prepare_data.py mama_mia --source $(SEGMENTATION_PHANTOMS)/raw \
+		--output $(SEGMENTATION_PHANTOMS) --fractions "(0.7,0,0.3)" --num_phases 1
+
 # The figures of the bundles' docs, by the shipped weights on the held-out phantoms of `make weights`.
-evaluate: evaluate-brain evaluate-dce evaluate-mip evaluate-mammogram
+evaluate: evaluate-brain evaluate-dce evaluate-mip evaluate-mammogram evaluate-segmentation
 
 evaluate-brain: $(VENV)/.stamp-base
 	$(RUN) "['$(BRAIN)/inference.json','$(BRAIN)/evaluate.json']" \
@@ -160,6 +209,10 @@ evaluate-mammogram: $(VENV)/.stamp-base
 		--output_dir runs/mammogram_evaluation
 	$(RUN) "['$(MAMMOGRAM)/generate.json','$(MAMMOGRAM)/evaluate.json','$(MAMMOGRAM)/guidance.json']" \
 		--input $(MAMMOGRAM_PHANTOMS)/datalist.json --output_dir runs/mammogram_guidance
+
+evaluate-segmentation: $(VENV)/.stamp-base $(SEGMENTATION_PHANTOMS)/datalist.json
+	$(RUN) "['$(SEGMENTATION)/inference.json','$(SEGMENTATION)/evaluate.json']" \
+		--input $(SEGMENTATION_PHANTOMS)/datalist.json --output_dir runs/segmentation_evaluation
 
 clean:
 	rm -rf demo outputs

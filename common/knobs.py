@@ -34,6 +34,7 @@ COUNTS = {
     "num_paintings",
     "num_heat_maps",
     "num_pairs",
+    "patches_per_case",
 }
 WHOLE = COUNTS | {
     "seed",
@@ -43,6 +44,8 @@ WHOLE = COUNTS | {
     "lesion_passes",
     "warmup_steps",
     "translate_range",
+    "phase",
+    "fold",
 }
 SWITCHES = {
     "overwrite",
@@ -59,6 +62,8 @@ SWITCHES = {
     "export_pipeline",
     "normalize_latents",
     "use_checkpoint",
+    "mirroring",
+    "bias_correction",
 }
 PATHS = {
     "input",
@@ -74,6 +79,7 @@ PATHS = {
     "tokenizer_dir",
     "unseen_input",
     "cad_weights",
+    "plans",
 }
 RATES = {
     "learning_rate",
@@ -108,6 +114,8 @@ SHARES = {
     "smooth_prob",
     "noise_prob",
     "close_share",
+    "tile_step_size",
+    "foreground_share",
 }
 
 

@@ -30,6 +30,18 @@ def sampling_facts(
     }
 
 
+def segmentation_facts(
+    bundle_root: str | Path, weights: str | Path, model: Mapping[str, Any], knobs: Mapping[str, Any]
+) -> dict[str, Any]:
+    """What all masks of a run share: bundle and version, hashes of weights and plans, knobs.
+
+    A mask of a real image is no synthetic file, but it is an algorithm's: `algorithm` says so.
+    """
+    facts = sampling_facts(bundle_root, weights, {"plans_sha256": sha256_of_json(model), **knobs})
+    del facts["synthetic"]
+    return {"algorithm": True, **facts}
+
+
 def read_provenance(folder: str | Path) -> dict[str, Any] | None:
     """The provenance of a finished output folder, or None where there is none."""
     path = Path(folder) / PROVENANCE
@@ -43,7 +55,7 @@ def read_provenance(folder: str | Path) -> dict[str, Any] | None:
 
 def same_provenance(first: Mapping[str, Any], second: Mapping[str, Any]) -> bool:
     """Whether two records describe the same output; names of inputs and what follows from them do not matter."""
-    ignored = ("input", "reference", "mask", "regions", "scale", "painted_pixels", "close_up")
+    ignored = ("input", "reference", "mask", "regions", "scale", "painted_pixels", "close_up", "tumour_ml")
     hashes = [sha256_of_json({k: v for k, v in record.items() if k not in ignored}) for record in (first, second)]
     return hashes[0] == hashes[1]
 

@@ -118,11 +118,13 @@ def save_weights(network: nn.Module, path: str | Path, prefix: str = "", half: b
         half: store floating-point entries in half precision; statistics (buffers) keep full precision.
     """
     buffers = {name for name, _ in network.named_buffers()}
-    state = {
-        prefix + key: (value.half() if half and value.is_floating_point() and key not in buffers else value)
-        .detach()
-        .cpu()
-        .contiguous()
-        for key, value in network.state_dict().items()
-    }
+    # Networks that know a part by several names (nnU-Net's decoder holds the encoder) store it once.
+    stored: dict[int, torch.Tensor] = {}
+    state = {}
+    for key, value in network.state_dict().items():
+        place = value.data_ptr() or id(value)
+        if place not in stored:
+            converted = value.half() if half and value.is_floating_point() and key not in buffers else value
+            stored[place] = converted.detach().cpu().contiguous()
+        state[prefix + key] = stored[place]
     write_atomically(path, lambda temporary: torch.save(state, temporary))

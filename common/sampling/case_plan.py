@@ -22,12 +22,18 @@ _NUMBER = re.compile(r"_(\d{4})\.[^_]+$")
 
 
 def find_precontrast(path: str | Path, sections: Sequence[str] = SECTIONS) -> list[dict[str, Any]]:
-    """Pre-contrast volumes, as a user names them.
+    """Pre-contrast volumes, as a user names them; see `find_phase`."""
+    return find_phase(path, 0, sections)
+
+
+def find_phase(path: str | Path, phase: int = 0, sections: Sequence[str] = SECTIONS) -> list[dict[str, Any]]:
+    """Volumes of one phase, as a user names them.
 
     Args:
         path: a volume file (NIfTI, NRRD, MetaImage); a folder with one DICOM series; a `datalist.json`, or a folder
-            that holds one; a folder of volume files, where masks are left out, and later phases if any file is numbered
+            that holds one; a folder of volume files, where masks are left out, and other phases if any file is numbered
             `_0000`.
+        phase: 0 before contrast, from 1 after it; of a datalist's cases and of numbered files.
         sections: of a datalist.
 
     Returns:
@@ -43,33 +49,34 @@ def find_precontrast(path: str | Path, sections: Sequence[str] = SECTIONS) -> li
         for item in items:
             if "case" not in item or not isinstance(item.get("image"), str):
                 raise InputError(f"{path}: a case has no pre-contrast `image`; make it with scripts/prepare_data.py")
-        return [{"case": item["case"], "image": item["image"]} for item in items]
+            if len(item.get("phases", [])) < phase:
+                raise InputError(f"{path}: case {item['case']} has no phase {phase}; choose another --phase")
+        return [{"case": item["case"], "image": [item["image"], *item.get("phases", [])][phase]} for item in items]
     if path.is_dir():
-        volumes = _precontrast_only(find_volumes(path))
+        volumes = _of_phase(find_volumes(path), phase)
         items = [{"case": case_name(p), "image": str(p)} for p in volumes]
         items = items or [{"case": path.resolve().name, "image": str(path)}]
     elif path.exists():
         items = [{"case": case_name(path), "image": str(path)}]
     else:
         raise InputError(
-            f"input {path}: no such file or folder; give a pre-contrast volume, a folder with one DICOM series or a "
-            "datalist.json"
+            f"input {path}: no such file or folder; give a volume, a folder with one DICOM series or a datalist.json"
         )
     tell_apart(items, path)
     return items
 
 
-def _precontrast_only(volumes: Sequence[Path]) -> list[Path]:
+def _of_phase(volumes: Sequence[Path], phase: int) -> list[Path]:
     numbered = any(_NUMBER.search(path.name) and _NUMBER.search(path.name).group(1) == "0000" for path in volumes)
     kept = [
         path
         for path in volumes
         if case_name(path) == path.name[: -len(volume_suffix(path))]
         and "segmentations" not in path.parts
-        and not (numbered and _NUMBER.search(path.name) and _NUMBER.search(path.name).group(1) != "0000")
+        and not (numbered and _NUMBER.search(path.name) and _NUMBER.search(path.name).group(1) != f"{phase:04d}")
     ]
     if len(kept) < len(volumes):
-        logger.info(f"{len(volumes) - len(kept)} of {len(volumes)} volumes are masks or later phases and are left out")
+        logger.info(f"{len(volumes) - len(kept)} of {len(volumes)} volumes are masks or other phases and are left out")
     return kept
 
 
@@ -85,6 +92,7 @@ class CasePlan(OutputPlan):
     Attributes:
         items: what is to be done: `image` and `case`.
         provenance: record of each case, by its name.
+        sources: file or folder of each case's image, by its name.
         done: names of cases that exist with the same provenance.
 
     Raises:
@@ -99,7 +107,9 @@ class CasePlan(OutputPlan):
         overwrite: bool = False,
     ) -> None:
         super().__init__(output_dir, overwrite)
+        self.sources: dict[str, Path] = {}
         for case in map(as_case, cases):
+            self.sources[case["case"]] = Path(case["image"])
             record = {
                 **facts,
                 "case": case["case"],

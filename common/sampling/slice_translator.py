@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from monai.data import MetaTensor
 from monai.inferers import Inferer
+from tqdm import tqdm
 
 from ..engines.precision import DTYPES
 from ..transforms.breast_mask import soft_breast_mask
@@ -71,7 +72,7 @@ class SliceTranslator(Inferer):
         if self.breast_only:
             weight = soft_breast_mask(volume[0].float().cpu().numpy(), spacing)
             weight = torch.as_tensor(weight, dtype=torch.float32, device=volume.device)
-        for start in range(0, volume.shape[-1], self.batch_size):
+        for start in tqdm(range(0, volume.shape[-1], self.batch_size), desc="slices", unit="batch", leave=False):
             part = slice(start, start + self.batch_size)
             slices = volume[..., part].permute(3, 0, 1, 2).float()
             small = grid.to_network(slices, self.background)

@@ -76,6 +76,33 @@ def _front_outline(body: np.ndarray, columns: np.ndarray, spacing: Sequence[floa
     return ndimage.median_filter(outline, max(1, round(10 / spacing[0])), mode="nearest")
 
 
+def _outline_by_middle(body: np.ndarray, spacing: Sequence[float]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Columns that hold body, which of them are near its middle, and the front outline over all of them."""
+    # The middle of the widths: a larger breast or the heart would pull a centre of mass to its side.
+    columns = np.flatnonzero(body.any(axis=(1, 2)))
+    middle = (columns[0] + columns[-1]) / 2
+    return columns, np.abs(columns - middle) * spacing[0] <= CLEFT_MM, _front_outline(body, columns, spacing)
+
+
+def _cleft(near: np.ndarray, outline: np.ndarray, spacing: Sequence[float]) -> int | None:
+    """Index of the lowest outline near the middle, or None where it does not rise on both sides of it."""
+    cleft = int(np.argmin(np.where(near, outline, np.inf)))
+    rises = [side.max(initial=-np.inf) - outline[cleft] for side in (outline[:cleft], outline[cleft + 1 :])]
+    return None if min(rises) * spacing[1] < LEAST_RISE_MM else cleft
+
+
+def cleft_column(body: np.ndarray, spacing: Sequence[float]) -> int | None:
+    """Column of the cleft between the breasts, or None where there is none, as in a volume of one breast.
+
+    Args:
+        body: from `body_mask`, (X, Y, Z), RAS axes.
+        spacing: millimetres along X, Y, Z.
+    """
+    columns, near, outline = _outline_by_middle(body, spacing)
+    found = _cleft(near, outline, spacing) if near.any() else None
+    return None if found is None else int(columns[found])
+
+
 def breast_mask(pre: np.ndarray, spacing: Sequence[float], margin_mm: float = 15.0) -> np.ndarray:
     """The part of the body in front of the sternum; bool (X, Y, Z).
 
@@ -93,16 +120,10 @@ def breast_mask(pre: np.ndarray, spacing: Sequence[float], margin_mm: float = 15
         InputError: the volume is empty or constant, or nothing lies in front of the line.
     """
     body = body_mask(pre, spacing)
-    # The middle of the widths: a larger breast or the heart would pull a centre of mass to its side.
-    columns = np.flatnonzero(body.any(axis=(1, 2)))
-    middle = (columns[0] + columns[-1]) / 2
-    outline = _front_outline(body, columns, spacing)
-    near = np.abs(columns - middle) * spacing[0] <= CLEFT_MM
+    _, near, outline = _outline_by_middle(body, spacing)
     breast = np.zeros_like(body)
     if near.any():
-        cleft = int(np.argmin(np.where(near, outline, np.inf)))
-        rises = [side.max(initial=-np.inf) - outline[cleft] for side in (outline[:cleft], outline[cleft + 1 :])]
-        if min(rises) * spacing[1] < LEAST_RISE_MM:
+        if _cleft(near, outline, spacing) is None:
             return body
         outline = outline[near]
         start = max(0, int(np.floor(outline.min() - margin_mm / spacing[1])) + 1)

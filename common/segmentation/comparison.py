@@ -1,0 +1,174 @@
+"""The four scenarios: which models are compared on which images, scored on whole volumes, in one report."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from monai.transforms import Orientation
+
+from ..errors import InputError
+from ..io.files import write_text
+from ..io.volumes import load_volume
+from ..metrics.segmentation import mask_scores
+from ..metrics.uncertainty import mean_with_interval
+from ..reports.report import Report
+from .layout import REPORT_SCORES, Workspace
+from .prediction import predict_crops, trained_folds
+from .prepare import paste_sides
+from .recipes import FOLDS, SCENARIOS
+
+SCORE_COLUMNS = ("scenario", "model", "test", "folds", "case", "patient", "dice", "hd95")
+
+
+def prediction_folder(workspace: Workspace, model: str, test: str, folds: Sequence[int]) -> Path:
+    """`<model>_on_<test>_folds<numbers>`."""
+    return workspace.predictions / f"{model}_on_{test}_folds{''.join(map(str, folds))}"
+
+
+def predict_test(
+    workspace: Workspace,
+    content: Mapping[str, Any],
+    model: str,
+    test: str,
+    folds: Sequence[int],
+    mirroring: bool,
+    device: str,
+    precision: str,
+) -> Path:
+    """Predictions of all crops of the test cases' images of one kind; returns their folder."""
+    images = [
+        workspace.image(test, f"{record['case']}_{side}", True)
+        for record in content["test"]
+        for side in record["sides"][test]
+    ]
+    output = prediction_folder(workspace, model, test, folds)
+    return predict_crops(workspace, model, images, output, folds, mirroring, device, precision)
+
+
+def score_test(
+    workspace: Workspace, content: Mapping[str, Any], model: str, test: str, folds: Sequence[int]
+) -> list[dict[str, Any]]:
+    """Dice and HD95 of each test case on its whole volume, both breasts.
+
+    Raises:
+        InputError: a prediction is missing.
+    """
+    folder = prediction_folder(workspace, model, test, folds)
+    rows = []
+    for record in content["test"]:
+        truth = Orientation(axcodes="LPS", labels=None)(load_volume(record["label"]))
+        predicted = paste_sides(workspace, folder, record, test)
+        scores = mask_scores(predicted, truth[0].as_tensor() > 0, [float(s) for s in truth.pixdim])
+        rows.append({"case": record["case"], "patient": record["patient"], **scores})
+    return rows
+
+
+def compare(
+    workspace: Workspace,
+    content: Mapping[str, Any],
+    mirroring: bool = True,
+    device: str = "cuda",
+    precision: str = "fp32",
+    facts: Mapping[str, Any] | None = None,
+    seed: int = 0,
+) -> Report:
+    """Predict, score and report every scenario as far as its models are trained.
+
+    A model is predicted by the folds that all models of its scenario have, so that ensembles of one size are compared.
+
+    Args:
+        workspace: with trained models.
+        content: of `read_cases`.
+        mirroring, device, precision: see `predict_crops`.
+        facts: of the training, shown in the report.
+        seed: of the bootstrap.
+
+    Raises:
+        InputError: no scenario has a trained baseline, or there is no test case.
+    """
+    if not content["test"]:
+        raise InputError(f"{workspace.root}: has no test case; convert again from a datalist with a test section")
+    report = Report("Breast tumour segmentation: real, synthetic and mixed training data")
+    report.facts = {
+        "training cases": len(content["training"]),
+        "test patients": len({record["patient"] for record in content["test"]}),
+        "scores": "one a test case, on its whole volume; HD95 in millimetres, over cases with a predicted tumour",
+        "intervals": f"95 % percentile bootstrap over patients, seed {seed}",
+        **(facts or {}),
+    }
+    scores: dict[tuple[str, str, tuple[int, ...]], list[dict[str, Any]]] = {}
+    rows_of_csv = []
+    for number, scenario in SCENARIOS.items():
+        trained = {model: trained_folds(workspace, model) for model in scenario.models}
+        if not trained[scenario.models[0]]:
+            continue
+        models = [model for model in scenario.models if trained[model]]
+        folds = tuple(sorted(set.intersection(*(set(trained[model]) for model in models))))
+        if not folds:
+            raise InputError(f"scenario {number}: its models have no trained fold in common; train on")
+        rows = []
+        for model in models:
+            key = (model, scenario.test, folds)
+            if key not in scores:
+                predict_test(workspace, content, *key, mirroring, device, precision)
+                scores[key] = score_test(workspace, content, *key)
+            rows.append(_row(model, scores[key], scores[(models[0], scenario.test, folds)], seed))
+            rows_of_csv += [
+                {
+                    "scenario": number,
+                    "model": model,
+                    "test": scenario.test,
+                    "folds": " ".join(map(str, folds)),
+                    **{k: f"{v:.6g}" if isinstance(v, float) else v for k, v in entry.items()},
+                }
+                for entry in scores[key]
+            ]
+        report.add(f"Scenario {number}: {scenario.title}", list(rows[0]), rows, _note(scenario.models, models, folds))
+    if not report.tables:
+        raise InputError(f"{workspace.root}: no scenario has a trained baseline; run nnunet.py train first")
+    write_text(workspace.root / REPORT_SCORES, _csv(rows_of_csv))
+    report.write(workspace.root)
+    return report
+
+
+def _row(model: str, scores: Sequence[Mapping], baseline: Sequence[Mapping], seed: int) -> dict[str, Any]:
+    """One line of the table; differences are of the same patients, HD95's of those with both."""
+    own, base = ({key: _by_patient(rows, key) for key in ("dice", "hd95")} for rows in (scores, baseline))
+    row: dict[str, Any] = {"trained on": model.replace("_", " + ")}
+    for key, title in (("dice", "Dice"), ("hd95", "HD95 (mm)")):
+        row[title] = mean_with_interval(list(own[key].values()), seed)
+    row["nothing found"] = sum(bool(np.isnan(entry["hd95"])) for entry in scores)
+    for key, title in (("dice", "Dice minus baseline"), ("hd95", "HD95 minus baseline")):
+        differences = [own[key][patient] - base[key][patient] for patient in own[key]]
+        row[title] = "baseline" if scores is baseline else mean_with_interval(differences, seed)
+    return row
+
+
+def _by_patient(rows: Sequence[Mapping[str, Any]], key: str) -> dict[str, float]:
+    """Mean over the cases of each patient where defined."""
+    values: dict[str, list[float]] = {}
+    for row in rows:
+        values.setdefault(row["patient"], []).append(row[key])
+    return {
+        patient: float(np.nanmean(found)) if np.isfinite(found).any() else float("nan")
+        for patient, found in values.items()
+    }
+
+
+def _note(wanted: Sequence[str], found: Sequence[str], folds: Sequence[int]) -> str:
+    missing = [model for model in wanted if model not in found]
+    text = f"Ensemble of {len(folds)} of {FOLDS} folds ({', '.join(map(str, folds))})."
+    return text + (f" Not trained yet: {', '.join(missing)}." if missing else "")
+
+
+def _csv(rows: Sequence[Mapping[str, Any]]) -> str:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, SCORE_COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
