@@ -80,6 +80,7 @@ PATHS = {
     "unseen_input",
     "cad_weights",
     "plans",
+    "export_dir",
 }
 RATES = {
     "learning_rate",

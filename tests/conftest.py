@@ -27,6 +27,7 @@ BRAIN = ROOT / "bundles" / "brain_tumor_multicontrast_diffusion"
 BREAST_DCE = ROOT / "bundles" / "breast_dce_contrast_gan"
 BREAST_MIP = ROOT / "bundles" / "breast_mip_lesion_diffusion"
 MAMMOGRAM = ROOT / "bundles" / "mammogram_stable_diffusion"
+SEGMENTATION = ROOT / "bundles" / "breast_dce_tumor_segmentation"
 REAL_DATA = "ONCOSYNTH_REAL_DATA"
 COMMAND = (sys.executable, "-m")
 
@@ -109,16 +110,15 @@ def run_bundle(
         command = [*prefix, "monai.bundle", *arguments]
         result = subprocess.run(command, cwd=cwd, capture_output=True, text=True, env=environment, timeout=800)
     else:
-        result = launcher().run(arguments, cwd, timeout=800)
+        result = launcher().run(["-m", "monai.bundle", *arguments], cwd, timeout=800)
     if check and result.returncode:
         raise AssertionError(f"exit code {result.returncode}\n{result.stdout[-3000:]}\n{result.stderr[-3000:]}")
     return result
 
 
 def run_script(name: str, *arguments: str, check: bool = True) -> subprocess.CompletedProcess:
-    """One of the repository's command-line scripts, in a process of its own."""
-    command = [sys.executable, str(ROOT / "scripts" / name), *map(str, arguments)]
-    result = subprocess.run(command, cwd="/", capture_output=True, text=True, timeout=800, check=False)
+    """One of the repository's command-line scripts, in a process of its own, by the `launcher`."""
+    result = launcher().run([str(ROOT / "scripts" / name), *map(str, arguments)], "/", timeout=800)
     if check and result.returncode:
         raise AssertionError(f"exit code {result.returncode}\n{result.stdout[-3000:]}\n{result.stderr[-3000:]}")
     return result

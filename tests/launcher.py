@@ -1,8 +1,8 @@
-"""Runs `python -m monai.bundle` in new processes that need not import the libraries again.
+"""Runs bundles and scripts in new processes that need not import the libraries again.
 
-Importing torch, MONAI, diffusers and transformers takes longer than most runs of the tests. A `Launcher` imports them
-once, in a process that does nothing else, and forks that for each run: every bundle still has a process, a working
-folder, an environment and output of its own, and finds none of this repository's modules loaded.
+Importing torch, MONAI, diffusers, transformers and nnU-Net takes longer than most runs of the tests. A `Launcher`
+imports them once, in a process that does nothing else, and forks that for each run: every run still has a process, a
+working folder, an environment and output of its own, and finds none of this repository's modules loaded.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ PRELOADED = (
     "diffusers.models",
     "fire",
     "nibabel",
+    "nnunetv2.inference.predict_from_raw_data",
+    "nnunetv2.training.nnUNetTrainer.nnUNetTrainer",
     "PIL.Image",
     "scipy.ndimage",
     "torch.utils.tensorboard",
@@ -42,12 +44,15 @@ class Launcher:
             text=True,
         )
 
-    def run(self, arguments: list[str], cwd: Path | str, timeout: float) -> subprocess.CompletedProcess:
-        """As `subprocess.run` of `python -m monai.bundle` with these arguments and today's environment."""
+    def run(self, command: list[str], cwd: Path | str, timeout: float) -> subprocess.CompletedProcess:
+        """As `subprocess.run` of `python` with this command line and today's environment.
+
+        The command begins with `-m` and a module, `-c` and code, or the path of a script.
+        """
         with tempfile.TemporaryDirectory() as folder:
             stdout, stderr = Path(folder) / "stdout", Path(folder) / "stderr"
             request = {
-                "arguments": arguments,
+                "command": command,
                 "cwd": str(cwd),
                 "environment": {**os.environ, "OMP_NUM_THREADS": "1"},
                 "outputs": [str(stdout), str(stderr)],
@@ -56,7 +61,7 @@ class Launcher:
             self.process.stdin.write(json.dumps(request) + "\n")
             self.process.stdin.flush()
             code = int(self.process.stdout.readline())
-            return subprocess.CompletedProcess(arguments, code, stdout.read_text(), stderr.read_text())
+            return subprocess.CompletedProcess(command, code, stdout.read_text(), stderr.read_text())
 
     def close(self) -> None:
         """End the process."""
@@ -65,7 +70,7 @@ class Launcher:
 
 
 def become(request: dict) -> None:
-    """Make of a forked process the one that was asked for; its alarm ends it where it takes too long."""
+    """Make of a forked process the one that was asked for, and run it; its alarm ends it where it takes too long."""
     signal.alarm(request["timeout"])
     with open(os.devnull) as nothing:
         os.dup2(nothing.fileno(), 0)
@@ -75,12 +80,20 @@ def become(request: dict) -> None:
     os.environ.clear()
     os.environ.update(request["environment"])
     os.chdir(request["cwd"])
-    sys.path[0] = request["cwd"]
-    sys.argv = ["monai.bundle", *request["arguments"]]
+    first, *rest = request["command"]
+    if first not in ("-m", "-c"):
+        sys.path[0], sys.argv = os.path.dirname(os.path.abspath(first)), [first, *rest]
+        runpy.run_path(first, run_name="__main__")
+    elif first == "-m":
+        sys.path[0], sys.argv = request["cwd"], rest
+        runpy.run_module(rest[0], run_name="__main__", alter_sys=True)
+    else:
+        sys.path[0], sys.argv = "", ["-c", *rest[1:]]
+        exec(compile(rest[0], "<string>", "exec"), {"__name__": "__main__"})
 
 
 def main() -> None:
-    """Fork for each line of the input; in the new processes only, run the bundle."""
+    """Fork for each line of the input; in the new processes only, run what was asked for."""
     for name in PRELOADED:
         __import__(name)
     answers = os.fdopen(os.dup(1), "w")
@@ -90,7 +103,6 @@ def main() -> None:
         if child == 0:
             answers.close()
             become(json.loads(line))
-            runpy.run_module("monai.bundle", run_name="__main__", alter_sys=True)
             return
         code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
         print(code, file=answers, flush=True)

@@ -18,6 +18,9 @@ from pydicom.uid import SecondaryCaptureImageStorage, generate_uid
 
 from ..errors import InputError
 
+# With preamble and file meta; pydicom 2, which MONAI Label needs, says it in other words.
+WHOLE_FILE = {"enforce_file_format": True} if pydicom.__version_info__[0] > "2" else {"write_like_original": False}
+
 _PIXEL_ELEMENTS = (
     "SamplesPerPixel", "PhotometricInterpretation", "PlanarConfiguration", "Rows", "Columns", "BitsAllocated",
     "BitsStored", "HighBit", "PixelRepresentation", "PixelData",
@@ -75,7 +78,7 @@ def stored_pixels(dataset: Dataset, path: Path) -> np.ndarray:
         reader = itk.ImageFileReader[itk.Image[kind, 3]].New(ImageIO=itk.GDCMImageIO.New())
         reader.SetFileName(str(alone))
         try:
-            _pixels_alone(dataset).save_as(alone, enforce_file_format=True)
+            pydicom.dcmwrite(alone, _pixels_alone(dataset), **WHOLE_FILE)
             reader.Update()
         except (RuntimeError, ValueError) as error:
             raise InputError(f"{path}: its pixels cannot be read, the file is {_ADVICE}") from error

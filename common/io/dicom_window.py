@@ -9,10 +9,14 @@ from __future__ import annotations
 
 import numpy as np
 from pydicom.dataset import Dataset
-from pydicom.pixels.processing import apply_modality_lut, apply_voi
 
 from ..errors import InputError
 from ..transforms.pixel_window import PixelWindow
+
+try:
+    from pydicom.pixels.processing import apply_modality_lut, apply_voi
+except ImportError:  # pydicom 2, which MONAI Label needs
+    from pydicom.pixel_data_handlers.util import apply_modality_lut, apply_voi
 
 LINEAR, LINEAR_EXACT, SIGMOID = "LINEAR", "LINEAR_EXACT", "SIGMOID"
 

@@ -15,6 +15,7 @@ from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 from torch import nn
 
+from ..errors import InputError
 from ..knobs import check_choice
 from ..transforms.breast_sides import WHOLE, breast_sides
 from .plans_file import read_plans
@@ -30,9 +31,12 @@ class NnunetInferer(Inferer):
         plans: path of an `nnunet.json`, or its content.
         mirroring: average over all flips that the model was trained with; 8 times slower.
         crop: `breast` (each side of a bilateral volume, cut by the image) or `none`; the model's own where None.
-        tile_step_size: distance of tiles as a share of the patch.
+        tile_step_size: distance of tiles as a share of the patch, above 0.
         precision: `fp32` or `bf16` on CPUs; on CUDA nnU-Net chooses.
         threads: of resampling.
+
+    Raises:
+        InputError: as `read_plans`, or another crop or tile step.
     """
 
     def __init__(
@@ -48,6 +52,8 @@ class NnunetInferer(Inferer):
         self.content = read_plans(plans)
         self.crop = self.content["crop"] if crop is None else crop
         check_choice("crop", self.crop, CROPS)
+        if not 0 < tile_step_size <= 1:
+            raise InputError(f"tile_step_size={tile_step_size}: give a number above 0, up to 1")
         self.precision = precision
         self.mirroring, self.tile_step_size, self.threads = bool(mirroring), float(tile_step_size), int(threads)
         self.plans = PlansManager(dict(self.content["plans"]))

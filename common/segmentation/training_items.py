@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from ignite.engine import Engine, Events
 from torch import nn
 
@@ -39,15 +40,37 @@ def labelled_phase(path: str | Path, phase: int, sections: str | Sequence[str]) 
 
 
 def single_fold(plans: Any, patch_size: Sequence[int] | None = None) -> dict[str, Any]:
-    """Plans for one network instead of an ensemble, and with another patch where one is given."""
+    """Plans for one network instead of an ensemble, and with another patch where one is given.
+
+    Raises:
+        InputError: as `read_plans`, or a patch that the network cannot halve.
+    """
     content = copy.deepcopy(read_plans(plans))
     content["num_folds"] = 1
     content.pop("source_sha256", None)
     if patch_size is not None:
         name = content["configuration"]
         configurations = content["plans"]["configurations"]
-        configurations[name] = {**configurations[name], "patch_size": [int(side) for side in patch_size]}
+        check_patch(patch_size, configurations[name]["architecture"]["arch_kwargs"]["strides"])
+        configurations[name] = {**configurations[name], "patch_size": list(patch_size)}
     return content
+
+
+def check_patch(patch_size: Any, strides: Sequence[Sequence[int]]) -> None:
+    """Check a patch, (Z, Y, X), against the strides of a network's stages.
+
+    Raises:
+        InputError: not as many whole numbers above 0 as the strides divide.
+    """
+    multiples = np.prod(strides, axis=0).tolist()
+    good = isinstance(patch_size, (list, tuple)) and len(patch_size) == len(multiples)
+    if not good or any(
+        not isinstance(side, int) or side < 1 or side % multiple
+        for side, multiple in zip(patch_size, multiples, strict=True)
+    ):
+        raise InputError(
+            f"patch_size={patch_size}: give multiples of {multiples}, such as {[8 * m for m in multiples]}"
+        )
 
 
 def patch_of(content: dict[str, Any]) -> list[int]:

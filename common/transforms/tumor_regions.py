@@ -31,6 +31,7 @@ from .segment_regions import (
     paint_regions,
 )
 
+MOST_SHOWN = 10
 CONVENTIONS: dict[str, dict[int, int]] = {
     "brats": {1: NECROSIS, 2: OEDEMA, 4: ENHANCING},
     "brats2023": {1: NECROSIS, 2: OEDEMA, 3: ENHANCING},
@@ -81,7 +82,7 @@ def _automatic(values: set[int], where: str, path: str) -> dict[int, int]:
     readings = {tuple(sorted((v, mapping[v]) for v in values)) for mapping in fitting.values()}
     if len(readings) == 1:
         return next(iter(fitting.values()))
-    found = ", ".join(map(str, sorted(values)))
+    found = ", ".join(map(str, sorted(values)[:MOST_SHOWN])) + (", ..." if len(values) > MOST_SHOWN else "")
     if not readings:
         raise InputError(f"{where}: values {found} fit no known set; say --labels brats|brats2023|msd|whole or a map")
     raise InputError(
