@@ -20,6 +20,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import _root
 import fire
@@ -32,6 +33,7 @@ from common.preflight import check_device
 DCE_BUNDLE = _root.ROOT / "bundles" / "breast_dce_contrast_gan"
 DEVICES = ("auto", "cpu", "cuda")
 PRECISIONS = ("fp32", "bf16")
+CROPS = ("breast", "none")
 
 
 def convert(
@@ -57,6 +59,7 @@ def convert(
     """
     from common.segmentation.prepare import prepare_cases
 
+    _check(crop=crop, bias_correction=bias_correction, workers=workers)
     folder = None if synthetic is None else as_path(synthetic)
     workspace = _workspace(output)
     content = prepare_cases(workspace, as_path(input), folder, phase, crop, bias_correction, workers)
@@ -82,6 +85,7 @@ def plan(
     from common.segmentation import planning
     from common.segmentation.prepare import read_cases
 
+    _check(features=features, patch=patch, batch_size=batch_size, workers=workers)
     workspace = _workspace(output)
     content = read_cases(workspace)
     planning.plan(workspace, content, features, patch, batch_size, workers)
@@ -117,6 +121,7 @@ def train(
     from common.segmentation.recipes import FOLDS
     from common.segmentation.training import Schedule, train_fold
 
+    _check(validate=validate)
     schedule = Schedule(epochs, iterations, validation_iterations, optimizer, learning_rate)
     for number in range(FOLDS) if fold is None else (fold,):
         print(f"trained: {train_fold(_workspace(output), model, number, schedule, _device(device), validate)}")
@@ -147,11 +152,11 @@ def predict(
     from common.segmentation.prediction import predict_crops
     from common.segmentation.recipes import find_model
 
+    _check(folds=folds, mirroring=mirroring, precision=precision)
     folder = as_path(input)
     images = sorted(folder.glob("*_0000.nii.gz"))
     if not images:
         raise InputError(f"input {folder}: holds no file named like case_0000.nii.gz, as nnU-Net reads them")
-    check_choice("precision", precision, PRECISIONS)
     target, chosen = make_output_dir(as_path(masks)), _device(device)
     predict_crops(_workspace(output), find_model(model).name, images, target, folds, mirroring, chosen, precision)
     print(f"{len(images)} masks: {target}")
@@ -170,9 +175,9 @@ def evaluate(output: str, mirroring: bool = True, device: str = "auto", precisio
     from common.segmentation.comparison import compare
     from common.segmentation.prepare import read_cases
 
-    check_choice("precision", precision, PRECISIONS)
+    _check(mirroring=mirroring, precision=precision)
     workspace = _workspace(output)
-    report = compare(workspace, read_cases(workspace), mirroring, _device(device), precision, seed=seed)
+    report = compare(workspace, read_cases(workspace), mirroring, _device(device), precision, seed)
     print(report.to_markdown())
     print(f"report: {workspace.root / 'report.md'}")
 
@@ -231,7 +236,8 @@ def scenarios(
     from common.segmentation.prepare import prepare_cases
     from common.segmentation.training import Schedule, train_fold
 
-    check_choice("precision", precision, PRECISIONS)
+    _check(folds=folds, features=features, patch=patch, batch_size=batch_size, workers=workers)
+    _check(crop=crop, bias_correction=bias_correction, mirroring=mirroring, precision=precision)
     schedule = Schedule(epochs, iterations, validation_iterations, optimizer, learning_rate)
     workspace, chosen = _workspace(output), _device(device)
     datalist = as_path(input)
@@ -241,8 +247,7 @@ def scenarios(
     for fold in folds:
         for model in planning.available_models(content):
             train_fold(workspace, model, fold, schedule, chosen)
-    facts = {"training": f"{epochs} epochs of {iterations} iterations by {optimizer}", "mirroring": mirroring}
-    report = compare(workspace, content, mirroring, chosen, precision, facts, seed)
+    report = compare(workspace, content, mirroring, chosen, precision, seed)
     print(report.to_markdown())
     print(f"report: {workspace.root / 'report.md'}")
 
@@ -273,6 +278,7 @@ def export(
     """
     from common.segmentation.export import export_model
 
+    _check(folds=folds, crop=crop, bias_correction=bias_correction, half=half, overwrite=overwrite)
     paths = export_model(source, output, folds, checkpoint, crop, bias_correction, half, overwrite)
     print("\n".join(f"written: {path} ({path.stat().st_size / 1e6:.2f} MB)" for path in paths))
 
@@ -285,6 +291,35 @@ def _synthesize(datalist: Path, folder: Path, device: str) -> Path:
     if done.returncode:
         raise InputError(f"{DCE_BUNDLE.name} made no synthetic phases of {datalist}; its message stands above")
     return folder
+
+
+def _check(**options: Any) -> None:
+    """Refuse what the command line made of an option before anything is done with it."""
+    for name, value in options.items():
+        if name in ("mirroring", "bias_correction", "half", "overwrite", "validate") and not isinstance(value, bool):
+            raise InputError(f"{name}={value}: give True or False")
+        if name in ("workers", "batch_size") and value is not None and not _whole(value, 1):
+            raise InputError(f"{name}={value}: give a whole number of at least 1")
+        if (
+            name in ("features", "patch")
+            and value is not None
+            and not (_is_list(value) and all(_whole(n, 1) for n in value))
+        ):
+            raise InputError(f'{name}={value}: give whole numbers, such as "[16,48,48]"')
+        if name == "folds" and value is not None and not (_is_list(value) and all(_whole(n, 0, 4) for n in value)):
+            raise InputError(f'folds={value}: give a list of numbers from 0 to 4, such as "[0,1]"')
+        if name == "precision":
+            check_choice(name, value, PRECISIONS)
+        if name == "crop":
+            check_choice(name, value, CROPS)
+
+
+def _whole(value: Any, least: int, most: float = float("inf")) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, (list, tuple)) and len(value) > 0
 
 
 def _workspace(output: str):

@@ -41,19 +41,27 @@ class MaskEvaluation:
         facts = {
             "cases": len(rows),
             "phase": self.phase,
-            "intervals": f"95 % percentile bootstrap over cases, seed {self.seed}",
+            "intervals": f"95 % percentile bootstrap over patients, seed {self.seed}",
             **{key: value for key, value in self._shared().items() if key != "algorithm"},
         }
         report = Report("Breast tumour segmentation", facts)
         summary = {
-            "Dice": mean_with_interval([row["dice"] for row in rows], self.seed),
-            "HD95 (mm)": mean_with_interval([row["hd95"] for row in rows], self.seed),
+            "Dice": self._mean(rows, "dice"),
+            "HD95 (mm)": self._mean(rows, "hd95"),
             "nothing found": sum(row["hd95"] != row["hd95"] for row in rows),
         }
         report.add("All cases", list(summary), [summary], "HD95 over cases with a predicted tumour.")
         report.add("Each case", ["case", "dice", "hd95"], rows)
         report.write(self.plan.output_dir)
         return report
+
+    def _mean(self, rows: Sequence[dict[str, Any]], key: str) -> dict[str, float]:
+        """Over patients: exams of one patient are no independent cases."""
+        values: dict[str, list[float]] = {}
+        for item, row in zip(self.items, rows, strict=True):
+            values.setdefault(str(item.get("patient", item["case"])), []).append(row[key])
+        finite = [[value for value in found if value == value] for found in values.values()]
+        return mean_with_interval([sum(found) / len(found) if found else float("nan") for found in finite], self.seed)
 
     def _score(self, item: dict[str, Any]) -> dict[str, Any]:
         case = item["case"]

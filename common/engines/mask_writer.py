@@ -45,7 +45,17 @@ class MaskWriter:
         self.plan, self.output_format, self.description = plan, output_format, description
 
     def attach(self, engine: Engine) -> None:
-        """Write after each batch."""
+        """Write after each batch.
+
+        Raises:
+            InputError: DICOM segmentations are asked for, and an image is no DICOM series.
+        """
+        if self.output_format == "dicom":
+            for item in self.plan.items:
+                if not self.plan.sources[item["case"]].is_dir():
+                    raise InputError(
+                        f"{item['case']}: DICOM segmentations refer to a DICOM series; choose another --output_format"
+                    )
         engine.add_event_handler(Events.ITERATION_COMPLETED, self)
 
     def __call__(self, engine: Engine) -> None:
@@ -80,9 +90,6 @@ class MaskWriter:
         elif self.output_format == "nrrd":
             save_nrrd(path, mask, affine, self.description)
         elif self.output_format == "dicom":
-            origin = self.plan.sources[case]
-            if not origin.is_dir():
-                raise InputError(f"{case}: DICOM segmentations refer to a DICOM series; choose another --output_format")
             record = self.plan.provenance[case]
             facts = {key: record[key] for key in sorted(record) if key not in ("case", "input")}
             write_dicom_segmentation(
@@ -90,7 +97,7 @@ class MaskWriter:
                 mask,
                 affine,
                 TUMOUR,
-                origin,
+                self.plan.sources[case],
                 description=self.description,
                 software=(record["bundle"], record["version"]),
                 uid_root_text=str(facts),

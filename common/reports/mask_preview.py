@@ -8,7 +8,7 @@ from monai.data import MetaTensor
 
 from .pictures import mosaic, slice_through, window
 
-HEIGHT = 320
+LARGEST_SIDE = 420
 COLOUR = np.array([255.0, 90.0, 80.0])
 ALPHA = 0.45
 PLANES = ("sagittal", "coronal", "axial")
@@ -33,12 +33,16 @@ def mask_preview(volume: MetaTensor, mask: np.ndarray, title: str) -> np.ndarray
     )
     spacing = np.empty(3)
     spacing[stored[:, 0].astype(int)] = nibabel.affines.voxel_sizes(affine)
+    # One scale for all planes: a thin slab stays thin.
+    extent = np.array(gray.shape) * spacing
+    scale = LARGEST_SIDE / extent.max()
     rows: list[list[np.ndarray]] = [[], []]
     for axis in (2, 1, 0):
         others = tuple(k for k in range(3) if k != axis)
         position = int(marked.sum(axis=others).argmax()) if marked.any() else marked.shape[axis] // 2
-        plain = slice_through(gray, axis, position, spacing, HEIGHT)
-        over = slice_through(marked.astype(np.uint8) * 255, axis, position, spacing, HEIGHT)[..., None] / 255
+        height = max(1, round(float(extent[1 if axis == 2 else 2]) * scale))
+        plain = slice_through(gray, axis, position, spacing, height)
+        over = slice_through(marked.astype(np.uint8) * 255, axis, position, spacing, height)[..., None] / 255
         rows[0].append(plain)
         rows[1].append((plain[..., None] * (1 - ALPHA * over) + ALPHA * over * COLOUR).astype(np.uint8))
     return mosaic(rows, [PLANES[axis] for axis in (2, 1, 0)], title)

@@ -67,7 +67,9 @@ def find_phase(path: str | Path, phase: int = 0, sections: Sequence[str] = SECTI
 
 
 def _of_phase(volumes: Sequence[Path], phase: int) -> list[Path]:
-    numbered = any(_NUMBER.search(path.name) and _NUMBER.search(path.name).group(1) == "0000" for path in volumes)
+    numbers = {found.group(1) for path in volumes if (found := _NUMBER.search(path.name))}
+    # `_0000` alone is how nnU-Net names a first channel.
+    numbered = "0000" in numbers and len(numbers) > 1
     kept = [
         path
         for path in volumes

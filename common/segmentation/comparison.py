@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,15 +13,15 @@ import numpy as np
 from monai.transforms import Orientation
 
 from ..errors import InputError
-from ..io.files import write_text
+from ..io.files import sha256_of_file, sha256_of_json, write_text
 from ..io.volumes import load_volume
 from ..metrics.segmentation import mask_scores
 from ..metrics.uncertainty import mean_with_interval
 from ..reports.report import Report
-from .layout import REPORT_SCORES, Workspace
+from .layout import RECIPE, REPORT_SCORES, Workspace
 from .prediction import predict_crops, trained_folds
 from .prepare import paste_sides
-from .recipes import FOLDS, SCENARIOS
+from .recipes import FOLDS, MODELS, SCENARIOS, dataset_name
 
 SCORE_COLUMNS = ("scenario", "model", "test", "folds", "case", "patient", "dice", "hd95")
 
@@ -47,7 +48,7 @@ def predict_test(
         for side in record["sides"][test]
     ]
     output = prediction_folder(workspace, model, test, folds)
-    return predict_crops(workspace, model, images, output, folds, mirroring, device, precision)
+    return predict_crops(workspace, model, images, output, folds, mirroring, device, precision, replace=True)
 
 
 def score_test(
@@ -74,7 +75,6 @@ def compare(
     mirroring: bool = True,
     device: str = "cuda",
     precision: str = "fp32",
-    facts: Mapping[str, Any] | None = None,
     seed: int = 0,
 ) -> Report:
     """Predict, score and report every scenario as far as its models are trained.
@@ -85,7 +85,6 @@ def compare(
         workspace: with trained models.
         content: of `read_cases`.
         mirroring, device, precision: see `predict_crops`.
-        facts: of the training, shown in the report.
         seed: of the bootstrap.
 
     Raises:
@@ -99,18 +98,21 @@ def compare(
         "test patients": len({record["patient"] for record in content["test"]}),
         "scores": "one a test case, on its whole volume; HD95 in millimetres, over cases with a predicted tumour",
         "intervals": f"95 % percentile bootstrap over patients, seed {seed}",
-        **(facts or {}),
+        "mirroring": mirroring,
+        "precision": "nnU-Net's on CUDA" if device.startswith("cuda") else precision,
+        **_training_facts(workspace),
     }
     scores: dict[tuple[str, str, tuple[int, ...]], list[dict[str, Any]]] = {}
     rows_of_csv = []
     for number, scenario in SCENARIOS.items():
-        trained = {model: trained_folds(workspace, model) for model in scenario.models}
-        if not trained[scenario.models[0]]:
+        trained = {model: set(trained_folds(workspace, model)) for model in scenario.models}
+        baseline = trained[scenario.models[0]]
+        if not baseline:
             continue
-        models = [model for model in scenario.models if trained[model]]
-        folds = tuple(sorted(set.intersection(*(set(trained[model]) for model in models))))
+        models = [model for model in scenario.models if trained[model] & baseline]
+        folds = tuple(sorted(set.intersection(*(trained[model] for model in models))))
         if not folds:
-            raise InputError(f"scenario {number}: its models have no trained fold in common; train on")
+            models, folds = [scenario.models[0]], tuple(sorted(baseline))
         rows = []
         for model in models:
             key = (model, scenario.test, folds)
@@ -134,6 +136,39 @@ def compare(
     write_text(workspace.root / REPORT_SCORES, _csv(rows_of_csv))
     report.write(workspace.root)
     return report
+
+
+def _training_facts(workspace: Workspace) -> dict[str, Any]:
+    """How the models were trained, which has to be the same for all, and a hash over their weights.
+
+    Raises:
+        InputError: folds were trained by different recipes, or by other means than `nnunet.py train`.
+    """
+    recipes, weights = [], {}
+    for model in MODELS:
+        for fold in trained_folds(workspace, model):
+            path = workspace.fold_weights(dataset_name(model), fold)
+            if not (path.parent / RECIPE).is_file():
+                raise InputError(
+                    f"{path.parent}: was not trained by nnunet.py train; models of one recipe are compared"
+                )
+            recipe = json.loads((path.parent / RECIPE).read_text(encoding="utf-8"))
+            recipes.append({key: value for key, value in recipe.items() if key not in ("model", "fold")})
+            weights[f"{model} {fold}"] = sha256_of_file(path)
+            if recipes[-1] != recipes[0]:
+                changed = sorted(key for key in recipes[0] if recipes[0][key] != recipes[-1].get(key))
+                raise InputError(f"{path.parent}: differs from other folds in {', '.join(changed)}; train it again")
+    if not recipes:
+        return {}
+    shown = ("epochs", "iterations", "optimizer", "learning_rate")
+    sizes = recipes[0]["configuration"]
+    return {
+        **{key: recipes[0][key] for key in shown},
+        "patches a step": f"{sizes['batch_size']} of {sizes['patch_size']}",
+        "features": sizes["architecture"]["arch_kwargs"]["features_per_stage"],
+        "cases sha256": recipes[0]["cases"],
+        "weights sha256": sha256_of_json(weights),
+    }
 
 
 def _row(model: str, scores: Sequence[Mapping], baseline: Sequence[Mapping], seed: int) -> dict[str, Any]:

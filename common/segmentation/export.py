@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
+from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
 from ..errors import InputError
 from ..io.files import make_output_dir, sha256_of_file, write_json
@@ -61,10 +63,11 @@ def export_model(
     files = _checkpoints(folder, folds, checkpoint)
     states = [_read_checkpoint(path) for path in files]
     configuration = states[0]["init_args"]["configuration"]
-    if plans["configurations"][configuration].get("previous_stage"):
-        raise InputError(f"{folder}: is the second stage of a cascade, which the bundle does not run")
+    resolved = dict(PlansManager(copy.deepcopy(plans)).get_configuration(configuration).configuration)
+    resolved.pop("inherits_from", None)
+    _check_task(folder, resolved, dataset)
     content = {
-        "plans": {**plans, "configurations": {configuration: plans["configurations"][configuration]}},
+        "plans": {**plans, "configurations": {configuration: resolved}},
         "dataset_json": {key: dataset[key] for key in ("channel_names", "labels", "file_ending")},
         "configuration": configuration,
         "mirror_axes": _as_list(states[0].get("inference_allowed_mirroring_axes")),
@@ -86,9 +89,23 @@ def export_model(
     return paths
 
 
+def _check_task(folder: Path, configuration: Mapping[str, Any], dataset: Mapping[str, Any]) -> None:
+    """That the bundle can run a model: one image in, one kind of tumour out, one stage."""
+    if configuration.get("previous_stage"):
+        raise InputError(f"{folder}: is the second stage of a cascade, which the bundle does not run")
+    if len(dataset["channel_names"]) != 1:
+        raise InputError(f"{folder}: takes {len(dataset['channel_names'])} channels, the bundle gives one image")
+    foreground = [value for name, value in dataset["labels"].items() if name != "background"]
+    if foreground != [1]:
+        raise InputError(
+            f"{folder}: has labels {dataset['labels']}, the bundle knows background 0 and a tumour 1 alone"
+        )
+
+
 def _checkpoints(folder: Path, folds: Sequence[int] | None, checkpoint: str) -> list[Path]:
     if folds is None:
-        found = sorted(folder.glob(f"fold_*/{checkpoint}"))
+        # As nnU-Net does: a network of all cases is none of the folds.
+        found = sorted(path for path in folder.glob(f"fold_*/{checkpoint}") if path.parent.name != "fold_all")
         if not found:
             raise InputError(f"{folder}: no fold holds {checkpoint}; {LAYOUT}")
         return found

@@ -21,7 +21,7 @@ class Workspace:
         root: everything lies below it.
         prepared: `<ingredient>/<case>_<side>_0000.nii.gz`, `labels/`, `test_<ingredient>/`, `cases.json`.
         raw, preprocessed, results: nnU-Net's three folders.
-        predictions: `<model>_on_<test>[_foldK]/<case>_<side>.nii.gz`.
+        predictions: `<model>_on_<test>_folds<numbers>/<case>_<side>.nii.gz`.
     """
 
     def __init__(self, root: str | Path) -> None:
@@ -38,6 +38,10 @@ class Workspace:
             folder.mkdir(parents=True, exist_ok=True)
             os.environ[folder.name] = str(folder)
         os.environ.setdefault("nnUNet_compile", "F")
+
+    def has_trained(self) -> bool:
+        """Whether a fold of any model has been begun."""
+        return any(self.results.glob(f"*/*/fold_*/{RECIPE}"))
 
     def image(self, ingredient: str, crop: str, test: bool = False) -> Path:
         """Image of a crop (`<case>_<side>`)."""

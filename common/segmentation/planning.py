@@ -55,9 +55,18 @@ def plan(
     check_test_patients(content)
     workspace.activate()
     own = {"features": features, "patch": patch, "batch_size": batch_size}
-    state = sha256_of_json({"cases": [record["state"] for record in content["training"]], **own})
+    own = {name: list(value) if isinstance(value, (list, tuple)) else value for name, value in own.items()}
+    state = {"cases": cases_state(content), **own}
     folder = workspace.preprocessed / INGREDIENT_DATASET
-    if not (folder / STATE).is_file() or json.loads((folder / STATE).read_text(encoding="utf-8"))["state"] != state:
+    earlier = planned_state(workspace)
+    if earlier != state:
+        if earlier is not None and workspace.has_trained():
+            changed = sorted(key for key in state if earlier.get(key) != state[key])
+            raise InputError(
+                f"{workspace.root}: holds models trained with other {', '.join(changed)}; use the same settings, or "
+                "choose another --output"
+            )
+        (folder / STATE).unlink(missing_ok=True)
         shutil.rmtree(folder, ignore_errors=True)
         number = write_dataset(workspace, content)
         extract_fingerprint_dataset(number, num_processes=workers, show_progress_bar=False)
@@ -67,9 +76,21 @@ def plan(
         plans["configurations"] = {CONFIGURATION: narrowed(plans["configurations"][CONFIGURATION], **own)}
         write_json(path, plans)
         preprocess_dataset(number, PLANS, (CONFIGURATION,), [workers])
-        write_json(folder / STATE, {"state": state})
+        write_json(folder / STATE, state)
     for name in available_models(content):
         _write_view(workspace, content, name)
+
+
+def cases_state(content: Mapping[str, Any]) -> str:
+    """Hash over what the training cases are: names, patients, sides and their files."""
+    keys = ("case", "patient", "sides", "state")
+    return sha256_of_json([{key: record[key] for key in keys} for record in content["training"]])
+
+
+def planned_state(workspace: Workspace) -> dict[str, Any] | None:
+    """What has been planned: hash of the cases and own sizes; None where nothing has."""
+    path = workspace.preprocessed / INGREDIENT_DATASET / STATE
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
 
 
 def available_models(content: Mapping[str, Any]) -> list[str]:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from nnunetv2.inference.export_prediction import export_prediction_from_logits
@@ -14,7 +16,8 @@ from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 from tqdm import tqdm
 
 from ..errors import InputError
-from .layout import SUFFIX, Workspace
+from ..io.files import sha256_of_file, write_json
+from .layout import STATE, SUFFIX, Workspace
 from .recipes import FOLDS, dataset_name
 
 
@@ -47,6 +50,24 @@ def load_predictor(model_folder: Path, folds: Sequence[int], mirroring: bool, de
     return predictor
 
 
+def _claim(output: Path, facts: dict[str, Any], images: dict[str, str], replace: bool) -> None:
+    """Record what masks of a folder are made of; masks of anything else are thrown away or refused."""
+    path = output / STATE
+    earlier = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {"images": {}}
+    recorded = earlier.pop("images")
+    known = {name: value for name, value in recorded.items() if name in images}
+    same = earlier == facts and all(images[name] == value for name, value in known.items())
+    masks = sorted(output.glob(f"*{SUFFIX}"))
+    if masks and not same:
+        if not replace:
+            raise InputError(f"{output}: holds masks of other weights, settings or images; choose another folder")
+        for mask in masks:
+            mask.unlink()
+    record = {**facts, "images": {**(recorded if same else {}), **images}}
+    if record != {**earlier, "images": recorded}:
+        write_json(path, record)
+
+
 def predict_crops(
     workspace: Workspace,
     model: str,
@@ -56,6 +77,7 @@ def predict_crops(
     mirroring: bool = True,
     device: str = "cuda",
     precision: str = "fp32",
+    replace: bool = False,
 ) -> Path:
     """Segment images by the ensemble of a model's folds; what is there already is kept.
 
@@ -67,9 +89,10 @@ def predict_crops(
         folds: which are averaged; all trained ones where nothing is said.
         mirroring, device: see `load_predictor`.
         precision: `fp32` or `bf16` on CPUs; on CUDA nnU-Net chooses.
+        replace: throw away masks that other weights, settings or images gave, instead of refusing.
 
     Raises:
-        InputError: a fold is not trained, or an image is not there.
+        InputError: a fold is not trained, an image is not there, or the folder holds other masks.
     """
     trained = trained_folds(workspace, model)
     folds = trained if folds is None else tuple(folds)
@@ -82,6 +105,9 @@ def predict_crops(
     absent = next((path for path, _ in todo if not path.is_file()), None)
     if absent is not None:
         raise InputError(f"{absent}: no such image; run nnunet.py convert first")
+    weights = [workspace.fold_weights(dataset_name(model), fold) for fold in folds]
+    facts = {"weights": list(map(sha256_of_file, weights)), "mirroring": bool(mirroring), "precision": precision}
+    _claim(output, facts, {target.name: sha256_of_file(path) for path, target in todo}, replace)
     todo = [(path, target) for path, target in todo if not target.is_file()]
     if not todo:
         return output

@@ -18,6 +18,7 @@ from ..cohorts.datalist import load_datalist
 from ..errors import InputError
 from ..io.files import make_output_dir, sha256_of_file, sha256_of_json, write_json
 from ..io.volumes import describe_grid, load_volume, same_grid, save_nifti
+from ..knobs import check_choice
 from ..outputs import dce_file
 from ..parallel import map_parallel
 from ..transforms.bias_field import correct_bias_field
@@ -60,8 +61,9 @@ def prepare_cases(
     Raises:
         InputError: a case lacks an image, a mask or its synthetic phase, or images lie on different grids.
     """
-    if crop not in CROPS:
-        raise InputError(f"crop={crop}: choose from {', '.join(CROPS)}")
+    check_choice("crop", crop, CROPS)
+    if isinstance(phase, bool) or not isinstance(phase, int) or phase < 1:
+        raise InputError(f"phase={phase}: give the number of a phase after contrast, from 1")
     sections = {
         "training": load_datalist(datalist, ("training", "validation")),
         "test": load_datalist(datalist, "test", required=False),
@@ -70,6 +72,7 @@ def prepare_cases(
     folder = None if synthetic is None else Path(synthetic)
     jobs = [_job(item, name == "test", folder, phase) for name, items in sections.items() for item in items]
     facts = {"phase": phase, "crop": crop, "bias_correction": bool(bias_correction)}
+    _check_earlier(workspace, {**facts, "synthetic": folder is not None})
     make_output_dir(workspace.prepared / "cases")
     work = functools.partial(_prepare, workspace=workspace, facts=facts)
     records = map_parallel(work, jobs, workers, "preparing")
@@ -106,6 +109,18 @@ def _check_patients(sections: Mapping[str, Sequence[Mapping[str, Any]]], datalis
         raise InputError(f"{datalist}: case {twice[0]} is listed twice; give each case a name of its own")
 
 
+def _check_earlier(workspace: Workspace, facts: Mapping[str, Any]) -> None:
+    """Refuse other settings beside trained models, whose images would be gone."""
+    path = workspace.prepared / CASES
+    if path.is_file() and workspace.has_trained():
+        earlier = json.loads(path.read_text(encoding="utf-8"))["facts"]
+        changed = sorted(key for key in facts if earlier.get(key) != facts[key])
+        if changed:
+            raise InputError(
+                f"{workspace.root}: holds models trained with other {', '.join(changed)}; choose another --output"
+            )
+
+
 def _job(item: Mapping[str, Any], test: bool, synthetic: Path | None, phase: int) -> dict[str, Any]:
     case = item["case"]
     phases = item.get("phases") or []
@@ -135,7 +150,12 @@ def _prepare(job: Mapping[str, Any], workspace: Workspace, facts: Mapping[str, A
     if record_path.is_file():
         record = json.loads(record_path.read_text(encoding="utf-8"))
         if record["state"] == state:
+            # What the files do not say may have been corrected since, and the cohort may have moved.
+            moved = {"label": str(Path(job["label"]).resolve())} if job["test"] else {}
+            record |= {"patient": job["patient"], **moved}
+            write_json(record_path, record)
             return record
+        record_path.unlink()
     volumes = {name: _load(path) for name, path in files.items()}
     reference = volumes["pre"]
     for name, volume in volumes.items():
@@ -153,14 +173,20 @@ def _prepare(job: Mapping[str, Any], workspace: Workspace, facts: Mapping[str, A
         arrays = {name: correct_bias_field(array, spacing) for name, array in arrays.items()}
     record = {"case": job["case"], "patient": job["patient"], "test": job["test"], "state": state}
     affine = np.asarray(reference.affine, float)
+    try:
+        sides_of = {
+            kind: _sides(arrays[kind], spacing, facts["crop"]) for kind in (TESTED if job["test"] else ("pre",))
+        }
+    except InputError as error:
+        raise InputError(f"case {job['case']}: {error}") from error
     if job["test"]:
-        sides = {kind: _sides(arrays[kind], spacing, facts["crop"]) for kind in TESTED}
+        sides = sides_of
         for kind, found in sides.items():
             for side, columns in found.items():
                 _save(workspace.image(kind, f"{job['case']}_{side}", True), arrays[kind], affine, columns)
         record |= {"sides": sides, "label": str(Path(job["label"]).resolve())}
     else:
-        sides = _sides(arrays["pre"], spacing, facts["crop"])
+        sides = sides_of["pre"]
         kept = [side for side, (first, end) in sides.items() if label[first:end].any()]
         for side in kept:
             crop = f"{job['case']}_{side}"

@@ -19,8 +19,10 @@ from tqdm import tqdm
 from ..errors import InputError
 from ..io.files import write_json
 from ..knobs import check_choice
-from .layout import CONFIGURATION, PLANS, RECIPE, STATE, Workspace
-from .recipes import FOLDS, INGREDIENT_DATASET, dataset_name, find_model
+from .layout import CONFIGURATION, PLANS, RECIPE, Workspace
+from .planning import cases_state, planned_state
+from .prepare import read_cases
+from .recipes import FOLDS, dataset_name, find_model
 
 logger = logging.getLogger(__name__)
 OPTIMIZERS = ("sgd", "adam")
@@ -50,7 +52,7 @@ class Schedule:
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise InputError(f"{name}={value}: give a whole number of at least 1")
-        if isinstance(self.learning_rate, bool) or not 0 < float(self.learning_rate) < 1:
+        if isinstance(self.learning_rate, (bool, str)) or not 0 < self.learning_rate < 1:
             raise InputError(f"learning_rate={self.learning_rate}: give a number above 0 and below 1")
 
 
@@ -160,13 +162,18 @@ def train_fold(
     if not (source / f"{PLANS}.json").is_file():
         raise InputError(f"{source}: not planned; run scripts/nnunet.py plan first (synthetic phases need --synthetic)")
     plans = json.loads((source / f"{PLANS}.json").read_text(encoding="utf-8"))
+    cases = cases_state(read_cases(workspace))
+    if (planned_state(workspace) or {}).get("cases") != cases:
+        raise InputError(
+            f"{workspace.root}: cases have changed since they were planned; run scripts/nnunet.py plan again"
+        )
     folder = workspace.model_folder(dataset) / f"fold_{fold}"
     recipe = {
         "model": model,
         "fold": fold,
         **asdict(schedule),
         "configuration": plans["configurations"][CONFIGURATION],
-        "cases": json.loads((workspace.preprocessed / INGREDIENT_DATASET / STATE).read_text(encoding="utf-8"))["state"],
+        "cases": cases,
     }
     _check_recipe(folder, recipe)
     final = folder / FINAL

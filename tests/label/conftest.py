@@ -36,7 +36,7 @@ def turn(source: Path, target: Path) -> None:
 def phantoms(tmp_path_factory) -> Path:
     """Two breast DCE phantoms as MAMA-MIA writes them."""
     folder = tmp_path_factory.mktemp("phantoms")
-    options = ["--num", len(PATIENTS), "--first", PATIENTS[0], "--format", "nifti", "--num_slices", "16"]
+    options = ["--num", len(PATIENTS), "--first", PATIENTS[0], "--format", "nifti"]
     run_python(ROOT / "scripts" / "make_phantoms.py", "breast_dce", "--output", folder, *options, "--workers", "1")
     return folder
 
@@ -86,5 +86,6 @@ def server(studies, other_bundle, tmp_path_factory):
     bundles = f"{SEGMENTATION},{DCE},{BRAIN},{other_bundle}"
     options = ["--studies", studies, "--bundles", bundles, "--app", home / "app", "--port", port]
     running = Server([sys.executable, SERVER, "start", *options], port, home / "server.log")
+    running.models = home / "app" / "model"
     yield running
     running.stop()

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tests.label.client import mistake
-from tests.label.conftest import PATIENTS, SEGMENTATION
+from tests.label.conftest import BUNDLES, PATIENTS, SEGMENTATION
 
 pytestmark = pytest.mark.label
 
@@ -22,7 +22,9 @@ def dice(first, second):
 
 @pytest.mark.parametrize("image", IMAGES)
 def test_mask_lies_on_the_image_s_grid_and_on_the_lesion(server, studies, truths, tmp_path, image):
-    got = nibabel.load(server.volume(tmp_path / "mask.nii.gz", SEGMENTATION, image, result_dtype="uint8"))
+    got = nibabel.load(
+        server.volume(tmp_path / "mask.nii.gz", SEGMENTATION, image, result_dtype="uint8", mirroring=False)
+    )
     source = nibabel.load(studies / f"{image}.nii.gz")
     assert got.get_data_dtype() == np.uint8
     assert got.shape == source.shape
@@ -35,7 +37,9 @@ def test_mask_lies_on_the_image_s_grid_and_on_the_lesion(server, studies, truths
 def test_mask_as_slicer_asks_for_it(server, studies, truths, tmp_path):
     """Slicer's module takes the result apart from a multipart answer, as NRRD of 8 bits."""
     image = IMAGES[0]
-    answer = server.infer(SEGMENTATION, image, output="all", result_extension=".nrrd", result_dtype="uint8")
+    answer = server.infer(
+        SEGMENTATION, image, output="all", result_extension=".nrrd", result_dtype="uint8", mirroring=False
+    )
     assert answer.status_code == 200, answer.text
     assert answer.headers["content-type"].startswith("multipart/")
     boundary = answer.headers["content-type"].split("boundary=")[1].strip('"').encode()
@@ -55,7 +59,7 @@ def test_labels_land_in_the_datastore_and_train_the_bundle(server, studies, trut
     other_grid = studies / "PhantomBraTS_10008_seg.nii.gz"
     told = mistake(server.submit(IMAGES[0], other_grid))
     assert f"the label for {IMAGES[0]}.nii.gz (80 x 80 x 52 voxels" in told
-    assert "is not on the image's grid (128 x 128 x 16 voxels" in told
+    assert "is not on the image's grid (128 x 128 x 32 voxels" in told
     assert "images with a final label: 0; at least 2 are needed" in mistake(server.train(SEGMENTATION))
 
     for image in IMAGES:
@@ -66,6 +70,9 @@ def test_labels_land_in_the_datastore_and_train_the_bundle(server, studies, trut
         assert server.get("datastore/label", label=image, tag="final").content == label.read_bytes()
     assert server.get("datastore/").json()["label_tags"] == {"final": 2}
 
+    weights = server.models / SEGMENTATION / "models" / "model.pt"
+    before = weights.read_bytes()
+    assert before == (BUNDLES / SEGMENTATION / "models" / "model.pt").read_bytes()
     answer = server.train(SEGMENTATION, max_epochs=1, val_split=0.5, device="cpu")
     assert answer.status_code == 200, answer.text
     end, state = time.monotonic() + TRAINING_SECONDS, {}
@@ -73,5 +80,6 @@ def test_labels_land_in_the_datastore_and_train_the_bundle(server, studies, trut
         time.sleep(2)
         state = server.get("train/").json()
     assert state["status"] == "DONE", "\n".join(map(str, state.get("details", [])))
-    got = server.volume(tmp_path / "after.nii.gz", SEGMENTATION, IMAGES[0], result_dtype="uint8")
+    assert weights.read_bytes() != before == (BUNDLES / SEGMENTATION / "models" / "model.pt").read_bytes()
+    got = server.volume(tmp_path / "after.nii.gz", SEGMENTATION, IMAGES[0], result_dtype="uint8", mirroring=False)
     assert nibabel.load(got).shape == nibabel.load(studies / f"{IMAGES[0]}.nii.gz").shape

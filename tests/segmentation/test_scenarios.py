@@ -186,3 +186,37 @@ def test_all_thirty_five_trainings(dce_datalist, tmp_path):
     scenarios(dce_datalist, tmp_path)
     report = json.loads((tmp_path / "report.json").read_text())
     assert all("5 of 5 folds" in table["note"] for table in report["tables"].values())
+
+
+@pytest.mark.parametrize(
+    ("command", "options", "match"),
+    [
+        ("plan", ("--features", "8"), "features=8"),
+        ("export", ("--source", "x", "--overwrite", "false"), "overwrite=false: give True or False"),
+        ("predict", ("--model", "post", "--input", "x", "--masks", "y", "--folds", "0"), "folds=0"),
+        ("predict", ("--model", "post", "--input", "/absent", "--masks", "y"), "case_0000.nii.gz"),
+        ("train", ("--model", "both"), "model both: unknown"),
+        ("train", ("--model", "post", "--learning_rate", "fast"), "learning_rate=fast"),
+        ("convert", ("--input", "/absent.json"), "no such datalist"),
+        ("evaluate", (), "run scripts/nnunet.py convert first"),
+    ],
+)  # fmt: skip
+def test_mistakes_take_one_line(tmp_path, command, options, match):
+    assert match in error_line(run_script("nnunet.py", command, "--output", tmp_path, *options, check=False))
+
+
+def test_old_predictions_are_not_scored(made, tmp_path):
+    """Masks of other settings in a user's folder are refused, those of the comparison are made again."""
+    folder, _ = made
+    images = folder / "prepared" / "test_post"
+    options = ("predict", "--output", folder, "--model", "post", "--input", images, "--masks", tmp_path)
+    options += ("--folds", "[0]", "--mirroring", "False", "--device", "cpu")
+    run_script("nnunet.py", *options, "--precision", "bf16")
+    masks = sorted(path.name for path in tmp_path.glob("*.nii.gz"))
+    assert masks == sorted(path.name.replace("_0000.nii.gz", ".nii.gz") for path in images.iterdir())
+    before = states(tmp_path)
+    run_script("nnunet.py", *options, "--precision", "bf16")
+    after = states(tmp_path)
+    assert all(after[path] == time for path, time in before.items() if path.name.endswith(".nii.gz"))
+    line = error_line(run_script("nnunet.py", *options, "--precision", "fp32", check=False))
+    assert "holds masks of other weights, settings or images" in line
