@@ -30,7 +30,6 @@ from tests.slicer.harness import (
 
 CONTRAST, CONTRASTS = "OncoSynthBreastContrast", "OncoSynthBrainContrasts"
 MIP, SEGMENTATION = "OncoSynthBreastMIP", "OncoSynthBreastTumorSegmentation"
-TUMOR_BUNDLE = ROOT / "bundles" / "breast_dce_tumor_segmentation"
 ORIGIN = np.array([-17.31, 22.7, 103.003])
 
 
@@ -181,8 +180,6 @@ def test_a_bundle_that_is_not_there_is_named(tmp_path):
 
 
 def test_tumour_segmentation(pre, tmp_path):
-    if not all((TUMOR_BUNDLE / name).is_file() for name in ("models/model.pt", "models/nnunet.json")):
-        pytest.skip("the bundle breast_dce_tumor_segmentation has no weights yet")
     values = {"inputVolume": pre, "tumor": tmp_path / "tumor.nrrd", "mirroring": False}
     check_success(run_module(SEGMENTATION, values, tmp_path))
     mask = read_like(values["tumor"], pre, "uint8")
