@@ -13,7 +13,7 @@ import numpy as np
 import psutil
 import pytest
 
-from tests.conftest import BRAIN, BREAST_DCE, BREAST_MIP, ROOT
+from tests.conftest import BRAIN, BREAST_DCE, BREAST_MIP
 from tests.slicer.harness import (
     TURN,
     check_success,
