@@ -16,7 +16,8 @@ FIRST_SEED = 7000
 def test_mean_dice_on_unseen_phantoms(tmp_path):
     for seed in range(FIRST_SEED, FIRST_SEED + CASES):
         write_case(tmp_path / "raw", seed, "nifti", num_phases=1)
-    datalist = prepare_mama_mia(str(tmp_path / "raw"), str(tmp_path / "cohort"), fractions=(0.0, 0.0, 1.0), workers=1)
+    options = {"fractions": (0.0, 0.0, 1.0), "num_phases": 1, "workers": 1}
+    datalist = prepare_mama_mia(str(tmp_path / "raw"), str(tmp_path / "cohort"), **options)
     knobs = {"input": datalist, "mirroring": False, "precision": "bf16", "device": "cpu"}
     run_bundle(["inference.json", "evaluate.json"], bundle=SEGMENTATION, output_dir=tmp_path / "report", **knobs)
     report = json.loads((tmp_path / "report" / "report.json").read_text())
