@@ -264,8 +264,6 @@ def export(
 ) -> None:
     """A trained model folder of nnU-Net as `model.pt` and `nnunet.json` of the bundle breast_dce_tumor_segmentation.
 
-    Checkpoints of nnU-Net are unpickled: export only folders that you trust.
-
     Args:
         source: folder with plans.json, dataset.json and fold_0 to fold_4.
         output: folder for both files; the bundle's `models`, or any other for --weights and --plans.

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
@@ -19,6 +20,12 @@ from ..weights import save_weights
 from .nnunet_inferer import CROPS
 
 WEIGHTS, PLANS_FILE = "model.pt", "nnunet.json"
+# What a number of NumPy is made of when it is loaded: its function, `dtype`, and the kinds of numbers.
+NUMPY_NUMBERS = [
+    np.float64(0).__reduce__()[0],
+    np.dtype,
+    *{type(np.dtype(kind)) for kind in ("f2", "f4", "f8", "i4", "i8")},
+]
 LAYOUT = "give a folder with plans.json, dataset.json and fold_0, such as nnUNetTrainer__nnUNetPlans__3d_fullres"
 
 
@@ -34,8 +41,7 @@ def export_model(
 ) -> tuple[Path, Path]:
     """Write a trained model's folds for the bundle breast_dce_tumor_segmentation.
 
-    Checkpoints of nnU-Net hold more than tensors. They are unpickled, so that only a folder that one trusts should be
-    exported; what is written needs no unpickling.
+    Checkpoints of nnU-Net hold NumPy numbers beside tensors; these are allowed, and nothing else is: no code runs.
 
     Args:
         source: nnU-Net's model folder.
@@ -124,9 +130,10 @@ def _read_json(path: Path) -> dict[str, Any]:
 
 def _read_checkpoint(path: Path) -> dict[str, Any]:
     try:
-        state = torch.load(path, map_location="cpu", weights_only=False)
+        with torch.serialization.safe_globals(NUMPY_NUMBERS):
+            state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
-        raise InputError(f"{path}: cannot be loaded, the file is truncated or no checkpoint of nnU-Net") from error
+        raise InputError(f"{path}: cannot be loaded, it is truncated or no checkpoint of nnU-Net") from error
     if not isinstance(state, dict) or not {"network_weights", "init_args"} <= state.keys():
         raise InputError(f"{path}: is no checkpoint of nnU-Net v2")
     return state

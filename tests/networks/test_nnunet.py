@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 import torch
 
@@ -97,6 +98,7 @@ def _model_folder(folder, content, weights):
         "network_weights": weights,
         "init_args": {"configuration": content["configuration"]},
         "trainer_name": "nnUNetTrainer",
+        "_best_ema": np.float64(0.5),
         "inference_allowed_mirroring_axes": (0, 1, 2),
     }
     torch.save(state, folder / "fold_0" / "checkpoint_final.pth")
@@ -113,6 +115,18 @@ def test_export(content, tmp_path):
         assert torch.equal(old, new)
     with pytest.raises(InputError, match="holds a model already"):
         export_model(tmp_path / "trained", tmp_path / "out")
+
+
+class _Code:
+    def __reduce__(self):
+        return print, ("code in a checkpoint has run",)
+
+
+def test_code_in_a_checkpoint_does_not_run(content, tmp_path, capsys):
+    _model_folder(tmp_path / "trained", content, {"layer": _Code()})
+    with pytest.raises(InputError, match="no checkpoint of nnU-Net"):
+        export_model(tmp_path / "trained", tmp_path / "out")
+    assert "has run" not in capsys.readouterr().out
 
 
 def test_exports_that_are_refused(content, tmp_path):
