@@ -29,11 +29,11 @@ from common.errors import InputError, install_error_hook
 from common.io.files import make_output_dir
 from common.knobs import as_path, check_choice
 from common.preflight import check_device
+from common.transforms.breast_sides import CROPS
 
 DCE_BUNDLE = _root.ROOT / "bundles" / "breast_dce_contrast_gan"
 DEVICES = ("auto", "cpu", "cuda")
 PRECISIONS = ("fp32", "bf16")
-CROPS = ("breast", "none")
 
 
 def convert(

@@ -8,24 +8,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
 from ..errors import InputError
 from ..io.files import make_output_dir, sha256_of_file, write_json
-from ..knobs import as_path
+from ..knobs import as_path, check_choice
 from ..networks.nnunet import NnunetEnsemble
+from ..transforms.breast_sides import CROPS
 from ..weights import save_weights
-from .nnunet_inferer import CROPS
+from .checkpoints import read_checkpoint
 
 WEIGHTS, PLANS_FILE = "model.pt", "nnunet.json"
-# What a number of NumPy is made of when it is loaded: its function, `dtype`, and the kinds of numbers.
-NUMPY_NUMBERS = [
-    np.float64(0).__reduce__()[0],
-    np.dtype,
-    *{type(np.dtype(kind)) for kind in ("f2", "f4", "f8", "i4", "i8")},
-]
 LAYOUT = "give a folder with plans.json, dataset.json and fold_0, such as nnUNetTrainer__nnUNetPlans__3d_fullres"
 
 
@@ -60,14 +53,13 @@ def export_model(
         InputError: no trained model, a cascade, folds of different networks, or files that are there.
     """
     folder, target = as_path(source), make_output_dir(output)
-    if crop not in CROPS:
-        raise InputError(f"crop={crop}: choose from {', '.join(CROPS)}")
+    check_choice("crop", crop, CROPS)
     paths = target / WEIGHTS, target / PLANS_FILE
     if not overwrite and any(path.exists() for path in paths):
         raise InputError(f"{target}: holds a model already; choose another folder, or pass --overwrite True")
     plans, dataset = (_read_json(folder / name) for name in ("plans.json", "dataset.json"))
     files = _checkpoints(folder, folds, checkpoint)
-    states = [_read_checkpoint(path) for path in files]
+    states = [read_checkpoint(path) for path in files]
     configuration = states[0]["init_args"]["configuration"]
     resolved = dict(PlansManager(copy.deepcopy(plans)).get_configuration(configuration).configuration)
     resolved.pop("inherits_from", None)
@@ -126,17 +118,6 @@ def _read_json(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise InputError(f"{path}: no such file; {LAYOUT}")
     return json.loads(path.read_text(encoding="utf-8"))
-
-
-def _read_checkpoint(path: Path) -> dict[str, Any]:
-    try:
-        with torch.serialization.safe_globals(NUMPY_NUMBERS):
-            state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise InputError(f"{path}: cannot be loaded, it is truncated or no checkpoint of nnU-Net") from error
-    if not isinstance(state, dict) or not {"network_weights", "init_args"} <= state.keys():
-        raise InputError(f"{path}: is no checkpoint of nnU-Net v2")
-    return state
 
 
 def _as_list(axes: Any) -> list[int] | None:

@@ -17,11 +17,9 @@ from torch import nn
 
 from ..errors import InputError
 from ..knobs import check_choice
-from ..transforms.breast_sides import WHOLE, breast_sides
+from ..transforms.breast_sides import CROPS, WHOLE, breast_sides
 from .plans_file import read_plans
 from .prediction import mixed_precision
-
-CROPS = ("breast", "none")
 
 
 class NnunetInferer(Inferer):

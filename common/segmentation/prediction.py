@@ -101,20 +101,20 @@ def predict_crops(
         fold = missing[0] if missing else 0
         raise InputError(f"model {model}: fold {fold} is not trained; run nnunet.py train first")
     output.mkdir(parents=True, exist_ok=True)
-    todo = [(path, output / path.name.replace(f"_0000{SUFFIX}", SUFFIX)) for path in images]
-    absent = next((path for path, _ in todo if not path.is_file()), None)
+    pairs = [(path, output / path.name.replace(f"_0000{SUFFIX}", SUFFIX)) for path in images]
+    absent = next((path for path, _ in pairs if not path.is_file()), None)
     if absent is not None:
         raise InputError(f"{absent}: no such image; run nnunet.py convert first")
     weights = [workspace.fold_weights(dataset_name(model), fold) for fold in folds]
     facts = {"weights": list(map(sha256_of_file, weights)), "mirroring": bool(mirroring), "precision": precision}
-    _claim(output, facts, {target.name: sha256_of_file(path) for path, target in todo}, replace)
-    todo = [(path, target) for path, target in todo if not target.is_file()]
-    if not todo:
+    _claim(output, facts, {target.name: sha256_of_file(path) for path, target in pairs}, replace)
+    waiting = [(path, target) for path, target in pairs if not target.is_file()]
+    if not waiting:
         return output
     predictor = load_predictor(workspace.model_folder(dataset_name(model)), folds, mirroring, device)
     preprocessor = predictor.configuration_manager.preprocessor_class(verbose=False)
     plans = (predictor.plans_manager, predictor.configuration_manager, predictor.dataset_json)
-    for path, target in tqdm(todo, desc=f"{model} on {output.name}", unit="crop"):
+    for path, target in tqdm(waiting, desc=f"{model} on {output.name}", unit="crop"):
         data, _, properties = preprocessor.run_case([str(path)], None, *plans)
         with mixed_precision(device, precision):
             logits = predictor.predict_logits_from_preprocessed_data(torch.from_numpy(data)).cpu()

@@ -22,11 +22,10 @@ from ..knobs import check_choice
 from ..outputs import dce_file
 from ..parallel import map_parallel
 from ..transforms.bias_field import correct_bias_field
-from ..transforms.breast_sides import WHOLE, breast_sides
+from ..transforms.breast_sides import CROPS, WHOLE, breast_sides
 from .layout import CASES, Workspace
 
 logger = logging.getLogger(__name__)
-CROPS = ("breast", "none")
 TESTED = ("pre", "post")
 
 

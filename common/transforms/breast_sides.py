@@ -10,6 +10,8 @@ from .breast_mask import body_mask, cleft_column
 
 SIDES = ("R", "L")
 WHOLE = "B"
+# How a volume can be cut: each breast for itself, or not at all.
+CROPS = ("breast", "none")
 # A narrower field of view without a cleft is taken for one breast.
 BILATERAL_MM = 240.0
 

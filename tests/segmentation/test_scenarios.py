@@ -13,8 +13,8 @@ from pathlib import Path
 import nibabel
 import numpy as np
 import pytest
-import torch
 
+from common.segmentation.checkpoints import read_checkpoint
 from common.segmentation.layout import Workspace
 from common.segmentation.recipes import FOLDS, MODELS, SCENARIOS, dataset_name
 from tests.conftest import ROOT, error_line, run_bundle, run_script
@@ -173,7 +173,7 @@ def test_a_killed_training_goes_on(made, tmp_path):
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert latest.is_file()
-    epoch = torch.load(latest, weights_only=False)["current_epoch"]
+    epoch = read_checkpoint(latest)["current_epoch"]
     result = run_script("nnunet.py", *arguments)
     assert 1 <= epoch < 4
     assert (latest.parent / "checkpoint_final.pth").is_file() and not latest.is_file()
