@@ -1,11 +1,13 @@
-"""Distances between two sets of feature vectors."""
+"""Distances between two sets of feature vectors: the plain estimates."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
 
-import numpy as np
 import torch
+
+CHUNK = 1024  # rows that are in memory in double precision at a time
+Kernel = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 
 def frechet_distance(first: torch.Tensor, second: torch.Tensor) -> float:
@@ -17,21 +19,79 @@ def frechet_distance(first: torch.Tensor, second: torch.Tensor) -> float:
     Args:
         first, second: (N, F) and (M, F); N and M have to exceed F for full-rank covariances.
     """
-    first, second = first.double(), second.double()
-    covariance_1, covariance_2 = (torch.atleast_2d(torch.cov(f.T)) for f in (first, second))
-    # The square root's trace is the sum of the square roots of the product's eigenvalues, real and not negative.
-    roots = torch.linalg.eigvals(covariance_1 @ covariance_2).real.clamp(min=0).sqrt().sum()
-    difference = first.mean(0) - second.mean(0)
-    return float(difference @ difference + covariance_1.trace() + covariance_2.trace() - 2 * roots)
+    return weighted_frechet(first, torch.ones(len(first)), second, torch.ones(len(second)))
 
 
-def kernel_distance(first: torch.Tensor, second: torch.Tensor) -> float:
-    """Unbiased squared maximum mean discrepancy with the kernel (x.y / F + 1)^3 (KID, Binkowski et al. 2018).
+def weighted_frechet(
+    first: torch.Tensor, first_weights: torch.Tensor, second: torch.Tensor, second_weights: torch.Tensor
+) -> float:
+    """`frechet_distance` of sets in which vectors occur as often as their weights say.
+
+    Args:
+        first, second: (N, F) and (M, F).
+        first_weights, second_weights: (N,) and (M,), 0 or more.
+
+    Returns:
+        NaN where a set has no more than one vector, and so no covariance.
+    """
+    if min(float(first_weights.sum()), float(second_weights.sum())) <= 1:
+        return float("nan")
+    mean_1, mean_2 = weighted_mean(first, first_weights), weighted_mean(second, second_weights)
+    if min(len(first), len(second)) < first.shape[1]:
+        # With S = A'A, the root's trace is the sum of the singular values of A1 A2', far smaller than S here.
+        roots = [
+            (part.double() - mean) * (weights.double() / (weights.sum() - 1)).sqrt()[:, None]
+            for part, weights, mean in ((first, first_weights, mean_1), (second, second_weights, mean_2))
+        ]
+        spread = sum(float((root**2).sum()) for root in roots)
+        shared = float(torch.linalg.svdvals(roots[0] @ roots[1].T).sum())
+    else:
+        covariances = [_covariance(first, first_weights, mean_1), _covariance(second, second_weights, mean_2)]
+        spread = sum(float(covariance.trace()) for covariance in covariances)
+        values, vectors = torch.linalg.eigh(covariances[0])
+        root = vectors * values.clamp(min=0).sqrt()
+        shared = float(torch.linalg.eigvalsh(root.T @ covariances[1] @ root).clamp(min=0).sqrt().sum())
+    return float((mean_1 - mean_2) @ (mean_1 - mean_2)) + spread - 2 * shared
+
+
+def weighted_mean(rows: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+    """(F,), in double precision."""
+    total = torch.zeros(rows.shape[1], dtype=torch.float64)
+    for part, share in zip(rows.split(CHUNK), weights.double().split(CHUNK), strict=True):
+        total += share @ part.double()
+    return total / float(weights.sum())
+
+
+def _covariance(rows: torch.Tensor, weights: torch.Tensor, mean: torch.Tensor) -> torch.Tensor:
+    total = torch.zeros(rows.shape[1], rows.shape[1], dtype=torch.float64)
+    for part, share in zip(rows.split(CHUNK), weights.double().split(CHUNK), strict=True):
+        centred = part.double() - mean
+        total += (centred * share[:, None]).T @ centred
+    return total / (float(weights.sum()) - 1)
+
+
+def polynomial_kernel(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
+    """(x.y / F + 1)^3, the kernel of KID (Binkowski et al. 2018)."""
+    return (first @ second.T / first.shape[1] + 1) ** 3
+
+
+def gaussian_kernel(bandwidth: float) -> Kernel:
+    """exp(-|x - y|^2 / (2 bandwidth^2)), the usual kernel of the maximum mean discrepancy (Gretton et al. 2012)."""
+
+    def kernel(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
+        return torch.exp(-(torch.cdist(first, second) ** 2) / (2 * bandwidth**2))
+
+    return kernel
+
+
+def kernel_distance(first: torch.Tensor, second: torch.Tensor, kernel: Kernel = polynomial_kernel) -> float:
+    """Unbiased squared maximum mean discrepancy (Gretton et al. 2012, equation 3); KID with the default kernel.
 
     Zero on average for two samples of one distribution, whatever their size; single values may be negative.
 
     Args:
         first, second: (N, F) and (M, F), at least two each.
+        kernel: of two sets of vectors, to (N, M).
     """
     first, second = first.double(), second.double()
 
@@ -39,58 +99,8 @@ def kernel_distance(first: torch.Tensor, second: torch.Tensor) -> float:
         n = len(matrix)
         return (matrix.sum() - matrix.trace()) / (n * (n - 1))
 
-    within = mean_off_diagonal(_kernel(first, first)) + mean_off_diagonal(_kernel(second, second))
-    return float(within - 2 * _kernel(first, second).mean())
-
-
-def kernel_distance_with_interval(
-    first: torch.Tensor,
-    second: torch.Tensor,
-    cases: Sequence[int] | None = None,
-    seed: int = 0,
-    resamples: int = 1000,
-    level: float = 0.95,
-) -> dict[str, float]:
-    """`kernel_distance` with a percentile bootstrap interval over cases.
-
-    A vector that is drawn twice is never paired with its copy, which would look like a mode of the distribution and
-    move the whole interval upward.
-
-    Args:
-        first: (N, F), one vector a case.
-        second: (M, F).
-        cases: for each of `second` the index in `first` of the case that it was made from, to draw both together; None
-            where they are cases of their own.
-        seed, resamples, level: see `mean_with_interval`.
-
-    Returns:
-        `mean` (the distance), `low`, `high`, `n` (of `second`).
-    """
-    first, second = first.double(), second.double()
-    rng = np.random.default_rng(seed)
-
-    def draws(count: int) -> torch.Tensor:
-        return torch.from_numpy(rng.multinomial(count, [1 / count] * count, size=resamples)).double()
-
-    def within(features: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
-        matrix = _kernel(features, features).fill_diagonal_(0)
-        return ((weights @ matrix) * weights).sum(1) / (weights.sum(1) ** 2 - (weights**2).sum(1))
-
-    weights = draws(len(first))
-    others = draws(len(second)) if cases is None else weights[:, list(cases)]
-    matrix = _kernel(first, second)
-    total, pairs = ((weights @ matrix) * others).sum(1), weights.sum(1) * others.sum(1)
-    if cases is not None:  # of a case drawn w times, w of the w * w pairs with its own vectors are real
-        copies = others**2 - others
-        total, pairs = total - copies @ matrix[list(cases), torch.arange(len(second))], pairs - copies.sum(1)
-    values = within(first, weights) + within(second, others) - 2 * total / pairs
-    ends = torch.tensor([(1 - level) / 2, (1 + level) / 2], dtype=values.dtype)
-    low, high = torch.nanquantile(values, ends).tolist()
-    return {"mean": kernel_distance(first, second), "low": low, "high": high, "n": len(second)}
-
-
-def _kernel(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
-    return (first @ second.T / first.shape[1] + 1) ** 3
+    within = mean_off_diagonal(kernel(first, first)) + mean_off_diagonal(kernel(second, second))
+    return float(within - 2 * kernel(first, second).mean())
 
 
 def standardize(reference: torch.Tensor, *others: torch.Tensor) -> tuple[torch.Tensor, ...]:

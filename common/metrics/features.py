@@ -7,7 +7,7 @@ in its name, and never stands in for a missing file.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -25,13 +25,17 @@ class FeatureExtractor(Protocol):
     Attributes:
         name: for reports; says whether the network was pretrained, and on what.
         sha256: fingerprint of the weights.
+        spatial_dims: 2 for images, 3 for volumes, None where it takes either.
+        num_features: F, or None where it is not known before the first call.
     """
 
     name: str
     sha256: str
+    spatial_dims: int | None
+    num_features: int | None
 
     def __call__(self, images: torch.Tensor) -> torch.Tensor:
-        """(B, 1, X, Y) or (B, 1, X, Y, Z) to (B, F), float32."""
+        """(B, 1, X, Y) or (B, 1, X, Y, Z), on a stated scale of which [0, 1] is shown, to (B, F), float32."""
         ...
 
 
@@ -60,17 +64,29 @@ class TorchScriptFeatures:
         path, sha256: the file and its hash.
         name: what the network is and on which data it was trained.
         channels: how many equal copies of the single channel it expects.
+        spatial_dims: 2 or 3 where it is known.
     """
 
-    def __init__(self, path: str, sha256: str, name: str, channels: int = 1, device: str = "cpu") -> None:
+    def __init__(
+        self,
+        path: str,
+        sha256: str,
+        name: str,
+        channels: int = 1,
+        device: str | torch.device = "cpu",
+        spatial_dims: int | None = None,
+    ) -> None:
         self.network = load_torchscript(path, sha256, device)
         self.name, self.sha256, self.channels, self.device = name, sha256, channels, device
+        self.spatial_dims, self.num_features = spatial_dims, None
 
     @torch.no_grad()
     def __call__(self, images: torch.Tensor) -> torch.Tensor:
         repeats = [1, self.channels] + [1] * (images.ndim - 2)
         features = self.network(images.float().to(self.device).repeat(*repeats))
-        return features.flatten(2).mean(-1).cpu() if features.ndim > 2 else features.cpu()
+        features = (features.flatten(2).mean(-1) if features.ndim > 2 else features).float().cpu()
+        self.num_features = features.shape[1]
+        return features
 
 
 class RandomConvolutionFeatures:
@@ -95,6 +111,7 @@ class RandomConvolutionFeatures:
             self.filters.append(weight / (before * 3**spatial_dims) ** 0.5)
             before = after
         self.name = f"random convolutions {spatial_dims}D, seed {seed} (not pretrained)"
+        self.spatial_dims, self.num_features = spatial_dims, 2 * before
         self.sha256 = hashlib.sha256(b"".join(f.numpy().tobytes() for f in self.filters)).hexdigest()
 
     @torch.no_grad()
@@ -104,18 +121,3 @@ class RandomConvolutionFeatures:
             features = functional.leaky_relu(self.convolve(features, weight, stride=2, padding=1), 0.1)
         flat = features.flatten(2)
         return torch.cat([flat.mean(-1), flat.std(-1)], dim=1)
-
-
-def slice_extractors(files: Mapping[str, Sequence[str | None]], seed: int = 0) -> dict[str, FeatureExtractor]:
-    """The extractors of slices by name: a pretrained one for each named file, and where there is none, random ones.
-
-    Args:
-        files: name to path and SHA-256 of a TorchScript network from (B, 3, H, W); a path of None is left out.
-        seed: of the random convolutions, whose entry is called `random_convolutions`.
-    """
-    found: dict[str, FeatureExtractor] = {
-        name: TorchScriptFeatures(path, str(sha256), name, channels=3)
-        for name, (path, sha256) in files.items()
-        if path is not None
-    }
-    return found or {"random_convolutions": RandomConvolutionFeatures(spatial_dims=2, seed=seed)}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from .features import load_torchscript
+from .learned_distance import LearnedDistance
 from .ssim import ms_ssim, ssim_terms
 
 
@@ -48,36 +48,24 @@ def slice_ms_ssim(
     return torch.stack(values).double().mean(0)
 
 
-class LearnedDistance:
-    """LPIPS (Zhang et al. 2018) by a network file; without one it is not computed, and reports say so.
+def slice_learned_distance(
+    distance: LearnedDistance, image: torch.Tensor, reference: torch.Tensor, region: torch.Tensor
+) -> torch.Tensor:
+    """LPIPS of each channel, averaged over the slices that a region reaches, (C,).
+
+    The 0.1 and 99.9 percentiles of the reference inside the region are shown as 0 and 1, clipped; outside the region
+    both images are 0.
 
     Args:
-        path, sha256: TorchScript of the whole LPIPS network: two batches (B, 3, H, W) in [-1, 1] to distances (B, ...).
-        device: where it runs.
+        distance: see `LearnedDistance`.
+        image, reference: (C, X, Y, Z).
+        region: bool (X, Y, Z).
     """
-
-    def __init__(self, path: str, sha256: str, device: str = "cpu") -> None:
-        self.network, self.sha256, self.device = load_torchscript(path, sha256, device), sha256, device
-
-    @torch.no_grad()
-    def __call__(self, image: torch.Tensor, reference: torch.Tensor, region: torch.Tensor) -> torch.Tensor:
-        """Mean over the slices that a region reaches, (C,).
-
-        The 0.1 and 99.9 percentiles of the reference inside the region are shown as -1 and 1, clipped; outside the
-        region both images are -1.
-        """
-        ends = torch.tensor([0.001, 0.999], dtype=torch.float64)
-        low, high = torch.stack([torch.quantile(c, ends) for c in reference[:, region].double()], dim=1).float()
-        low, span = low[:, None, None], (high - low).clamp(min=1e-6)[:, None, None]
-        values = []
-        for z in torch.nonzero(region.any(0).any(0))[:, 0].tolist():
-            pair = [(2 * (volume[..., z].float() - low) / span - 1).clamp(-1, 1) for volume in (image, reference)]
-            pair = [torch.where(region[..., z], part, -1.0) for part in pair]
-            pair = [part[:, None].expand(-1, 3, -1, -1).to(self.device) for part in pair]
-            values.append(self.network(*pair).reshape(len(image), -1).mean(1).cpu())
-        return torch.stack(values).double().mean(0)
-
-
-def learned_distance(path: str | None, sha256: str | None, device: str = "cpu") -> LearnedDistance | None:
-    """The distance where a network file is named, None where not."""
-    return None if path is None else LearnedDistance(path, str(sha256), device)
+    ends = torch.tensor([0.001, 0.999], dtype=torch.float64)
+    low, high = torch.stack([torch.quantile(c, ends) for c in reference[:, region].double()], dim=1).float()
+    low, span = low[:, None, None], (high - low).clamp(min=1e-6)[:, None, None]
+    values = []
+    for z in torch.nonzero(region.any(0).any(0))[:, 0].tolist():
+        pair = [((volume[..., z].float() - low) / span).clamp(0, 1) for volume in (image, reference)]
+        values.append(distance(*[torch.where(region[..., z], part, 0.0)[:, None] for part in pair]))
+    return torch.stack(values).double().mean(0)

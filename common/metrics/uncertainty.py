@@ -76,9 +76,19 @@ def share_with_interval(hits: Sequence[int], counts: Sequence[int], seed: int = 
     """
     result = ratio_with_interval(hits, counts, seed)
     if result["mean"] in (0.0, 1.0):
-        bound = 1.959964**2 / (result["n"] + 1.959964**2)
-        result |= {"low": 0.0, "high": bound} if result["mean"] == 0.0 else {"low": 1 - bound, "high": 1.0}
+        low, high = wilson_interval(round(result["mean"] * result["n"]), result["n"])
+        result |= {"low": low, "high": high}
     return result
+
+
+def wilson_interval(hits: int, n: int, z: float = 1.959964) -> tuple[float, float]:
+    """Interval of a share (Wilson 1927): (p + z^2/2n -+ z sqrt(p(1-p)/n + z^2/4n^2)) / (1 + z^2/n); NaN for n = 0."""
+    if n == 0:
+        return float("nan"), float("nan")
+    p = hits / n
+    middle, half = p + z * z / (2 * n), z * (p * (1 - p) / n + z * z / (4 * n * n)) ** 0.5
+    low, high = (middle - half) / (1 + z * z / n), (middle + half) / (1 + z * z / n)
+    return max(0.0, low), min(1.0, high)
 
 
 def clustered_with_interval(

@@ -3,7 +3,6 @@ import pytest
 import torch
 from scipy import stats
 
-from common.metrics.distribution import kernel_distance, kernel_distance_with_interval
 from common.metrics.lesion_reading import agreement, confusion_matrix, false_lesions, quadratic_kappa, read_lesions
 from common.metrics.uncertainty import ratio_with_interval, share_with_interval, statistic_with_interval
 
@@ -121,17 +120,3 @@ def test_share_of_all_or_none_has_wilsons_interval():
     none = share_with_interval([0] * 10, [2] * 10)
     assert (none["mean"], none["low"]) == (0.0, 0.0)
     assert none["high"] == pytest.approx(1 - wilson.low, abs=1e-6)
-
-
-def test_kernel_distance_interval_covers_it_and_is_not_moved_by_repeats():
-    generator = torch.Generator().manual_seed(0)
-    first, second = (torch.randn(60, 8, generator=generator) for _ in range(2))
-    apart = kernel_distance_with_interval(first, second)
-    assert apart["mean"] == pytest.approx(kernel_distance(first, second))
-    assert apart["low"] < 0 < apart["high"]  # of one distribution
-    shifted = kernel_distance_with_interval(first, second + 1, cases=range(60))
-    assert 0 < shifted["low"] < shifted["mean"] < shifted["high"]
-    repeated = second.repeat_interleave(2, 0) + 0.5 * torch.randn(120, 8, generator=generator)
-    several = kernel_distance_with_interval(first, repeated, cases=[k for k in range(60) for _ in range(2)])
-    assert several["low"] < several["mean"] < several["high"]
-    assert several["n"] == 120

@@ -6,8 +6,7 @@ import torch
 from skimage.metrics import structural_similarity
 
 from common.engines.contrast_measures import false_blobs, image_metrics, lesion_measures, lesion_regions
-from common.io.files import sha256_of_file
-from common.metrics.slicewise import learned_distance, slice_ms_ssim, slice_ssim
+from common.metrics.slicewise import slice_ms_ssim, slice_ssim
 
 
 def pair(shape=(2, 40, 36, 3)):
@@ -78,22 +77,3 @@ def test_false_blobs_are_counted_where_nothing_real_enhances():
     made[0, 5:15, 25:35, 3] = 0.2  # too faint
     region = torch.ones(40, 40, 4, dtype=torch.bool)
     assert false_blobs(pre, real, made, region, (1.0, 1.0, 1.0)) == (1, 4)
-
-
-def test_learned_distance_is_taken_inside_the_region_on_the_stated_scale(tmp_path):
-    class Difference(torch.nn.Module):
-        """In place of LPIPS: mean absolute difference of what it is shown."""
-
-        def forward(self, first, second):
-            return (first - second).abs().flatten(1).mean(1)
-
-    torch.jit.save(torch.jit.script(Difference()), str(tmp_path / "net.ts"))
-    distance = learned_distance(str(tmp_path / "net.ts"), sha256_of_file(tmp_path / "net.ts"))
-    reference, region = torch.zeros(1, 4, 4, 2), torch.zeros(4, 4, 2, dtype=torch.bool)
-    region[:2, :, 0] = True
-    reference[0, 0, :, 0] = 1.0  # the region holds 0 and 1, so that -1 and 1 are shown
-    image = reference.clone()
-    image[0, 0, 0, 0] = 0.5  # shown as 0 in place of 1: one of 16 pixels is off by 1
-    image[0, 3] = 9.0  # outside
-    assert float(distance(image, reference, region)) == pytest.approx(1 / 16, abs=1e-3)
-    assert learned_distance(None, None) is None
