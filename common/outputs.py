@@ -13,6 +13,8 @@ PREVIEWS = "previews"
 EVALUATION_RECORDS = "records"
 CASES_CSV = "cases.csv"
 LESIONS_CSV = "lesions.csv"
+COPIES_CSV = "copies.csv"
+COPY_SHEET = "closest_pairs.png"
 CONFUSION_CHART = "confusion.png"
 SAMPLES_SHEET = "samples.png"
 CAD_FIGURE = "cad_figure.png"
@@ -29,6 +31,8 @@ PREVIEW = "preview.png"
 PROVENANCE = "provenance.json"
 REPORT_JSON = "report.json"
 REPORT_MARKDOWN = "report.md"
+REPORT_HTML = "report.html"
+REPORT_FIGURES = "figures"
 
 
 def sample_name(case: str, sample: int) -> str:

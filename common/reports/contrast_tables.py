@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 
-from ..metrics.distribution import frechet_distance, kernel_distance, standardize
+from ..metrics.feature_set import FeatureSet
 from ..metrics.features import FeatureExtractor
 from ..metrics.kinetics import Kinetics, kinetics, order_kept
 from ..metrics.uncertainty import mean_with_interval
+from .distribution_table import ComparedSets, add_distribution
 from .report import Report
 
 METRICS = {"MAE": "mae", "MSE": "mse", "PSNR": "psnr", "SSIM": "ssim", "MS-SSIM": "ms_ssim", "LPIPS": "lpips"}
@@ -24,10 +25,30 @@ GROUPS = {
 Records = Sequence[Mapping[str, Any]]
 
 
+@dataclass(frozen=True)
+class FeatureRecords:
+    """Records of an evaluation.
+
+    Attributes:
+        records: of the held-out cases, see `ContrastEvaluation.evaluate_case`.
+        floor, training: `real_features` of further real cases, and of those that the model was trained on.
+    """
+
+    records: Records
+    floor: Records
+    training: Records
+
+    def first_phase(self, extractor: str | None) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+        """(N, F) mean features of slices of synthetic, training and real first phases; None where there are none."""
+        if extractor is None or not self.training:
+            return None
+        parts = ((self.records, "made_features"), (self.training, "real_features"), (self.records, "real_features"))
+        return tuple(np.array([np.mean(r[key][extractor][0], 0) for r in part]) for part, key in parts)
+
+
 def add_all_tables(
     report: Report,
-    records: Records,
-    floor: Records,
+    found: FeatureRecords,
     phases: Sequence[int],
     extractors: Mapping[str, FeatureExtractor],
     with_lpips: bool,
@@ -36,12 +57,12 @@ def add_all_tables(
 
     Args:
         report: gets the tables.
-        records: of the held-out cases, see `ContrastEvaluation.evaluate_case`.
-        floor: `real_features` of further real cases.
+        found: records of the evaluation.
         phases: numbers of the phases.
         extractors: by name.
         with_lpips: whether LPIPS was computed.
     """
+    records = found.records
     _add_images(report, records, phases, "images", "Images", with_lpips)
     _add_images(report, records, phases, "subtraction", "Subtraction images", with_lpips)
     with_boxes = [record for record in records if record["boxes"]]
@@ -56,7 +77,7 @@ def add_all_tables(
     else:
         note = "Phases that were each normalised by their own range have no kinetics."
         report.add("Contrast kinetics", ("kinetics",), [{"kinetics": NOT_COMPUTED}], note)
-    _add_distribution(report, records, floor, phases, extractors)
+    _add_distribution(report, found, phases, extractors)
     if any("paper_compat" in record for record in records):
         _add_compat(report, records, phases)
 
@@ -257,48 +278,24 @@ def _add_curves(report: Report, records: Records, phases: Sequence[int]) -> None
 
 
 def _add_distribution(
-    report: Report,
-    records: Records,
-    floor: Records,
-    phases: Sequence[int],
-    extractors: Mapping[str, FeatureExtractor],
+    report: Report, found: FeatureRecords, phases: Sequence[int], extractors: Mapping[str, FeatureExtractor]
 ) -> None:
-    rows = []
+    compared: dict[str, dict[str, ComparedSets]] = {}
     for name in extractors:
+        compared[name] = {}
         for index, phase in enumerate(phases):
-            real, made, identity, other = (
-                _stacked(source, key, name, index)
-                for source, key in (
-                    (records, "real_features"),
-                    (records, "made_features"),
-                    (records, "identity_features"),
-                    (floor, "real_features"),
-                )
+            real, made, identity = (
+                _phase(found.records, key, name, index)
+                for key in ("real_features", "made_features", "identity_features")
             )
-            row: dict[str, Any] = {"extractor": name, "phase": phase, "n": len(real)}
-            if len(real) > 1:
-                enough = len(real) > real.shape[1]
-                sets = {"synthetic": made, "identity": identity, "floor": other}
-                for column, features in sets.items():
-                    if len(features) != len(real):
-                        row[f"KID {column}"] = row[f"FD {column}"] = "needs as many further real slices"
-                        continue
-                    pair = standardize(real, features)
-                    row[f"KID {column}"] = kernel_distance(*pair)
-                    row[f"FD {column}"] = frechet_distance(*pair) if enough else f"n at most {real.shape[1]} features"
-            rows.append(row)
-    kinds = ("synthetic", "identity", "floor")
-    columns = ("extractor", "phase", "n", *(f"KID {k}" for k in kinds), *(f"FD {k}" for k in kinds))
-    described = "; ".join(f"{e.name}, sha256 {e.sha256[:16]}" for e in extractors.values())
-    note = (
-        f"Slices across the breasts, features standardised by the real ones ({described}). KID is unbiased, FD "
-        "(Fréchet) is biased upward at this n. Identity: pre-contrast slices. Floor: other real cases at the same n."
-    )
-    report.add("Distribution distance", columns, rows, note)
+            further = [_phase(part, "real_features", name, index) for part in (found.floor, found.training)]
+            compared[name][f"phase {phase}"] = ComparedSets(real, made, *further)
+            compared[name][f"pre-contrast as phase {phase}"] = ComparedSets(real, identity, *further)
+    add_distribution(report, compared, extractors, "slices")
 
 
-def _stacked(source: Records, key: str, name: str, phase: int) -> torch.Tensor:
-    return torch.tensor([f for record in source for f in record[key][name][phase]])
+def _phase(source: Records, key: str, name: str, phase: int) -> FeatureSet | None:
+    return FeatureSet.of_groups([record[key][name][phase] for record in source]) if source else None
 
 
 def _add_compat(report: Report, records: Records, phases: Sequence[int]) -> None:

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from ..metrics.classification import roc_auc
 from ..metrics.heat_maps import METHODS
+from ..metrics.roc import roc_auc
 from ..metrics.uncertainty import clustered_with_interval
 from .report import Report
 

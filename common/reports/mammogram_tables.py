@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 
-from ..metrics.distribution import kernel_distance_with_interval
+from ..metrics.feature_set import FeatureSet
 from ..metrics.features import FeatureExtractor
 from ..metrics.mammogram_attributes import EXACT, WITHIN_ONE, DensityScale, attribute_table
 from ..metrics.uncertainty import mean_with_interval
+from .distribution_table import ComparedSets, add_distribution
 from .mammogram_painting_tables import add_painting_tables
-from .mip_tables import describe_extractor, frechet_or_reason, scaled
 from .report import Report
 
 # Shares that drawn images have to reach, by attribute and agreement.
@@ -34,7 +33,7 @@ class Records:
 
     Attributes:
         real, real_unseen: of real images, see `MammogramEvaluation.judge_real`; the second of combinations never seen.
-        floor: features of further real images.
+        floor, training: features of further real images, and of those that the model was trained on.
         drawn_seen, drawn_unseen: of sentences, see `MammogramEvaluation.judge_drawn`.
         paintings: see `PaintingCheck.evaluate`.
         scale: of the densities; None where there is none.
@@ -43,6 +42,7 @@ class Records:
     real: Sequence[Mapping[str, Any]]
     real_unseen: Sequence[Mapping[str, Any]]
     floor: Sequence[Mapping[str, Any]]
+    training: Sequence[Mapping[str, Any]]
     drawn_seen: Sequence[Mapping[str, Any]]
     drawn_unseen: Sequence[Mapping[str, Any]]
     paintings: Sequence[Mapping[str, Any]]
@@ -165,28 +165,20 @@ def _add_similarity(report: Report, records: Records, real_pairs: Sequence[float
 
 
 def _add_distribution(report: Report, records: Records, extractors: Mapping[str, FeatureExtractor]) -> None:
-    rows, described = [], []
-    for name, extractor in extractors.items():
-        real = torch.tensor([record["features"][name] for record in records.real])
-        sets = {
-            "SYNTHETIC, the first of each sentence": [record["features"][0][name] for record in records.drawn_seen],
-            "other real images (floor)": [record["features"][name] for record in records.floor],
-        }
-        described.append(describe_extractor(extractor, real.shape[1]))
-        for against, features in sets.items():
-            row: dict[str, Any] = {"extractor": name, "real against": against, "n real": len(real), "n": len(features)}
-            if min(len(real), len(features)) < 2:
-                row["KID"] = row["FD"] = "needs two images"
-            else:
-                pair = scaled(extractor, real, torch.tensor(features))
-                row["KID"], row["FD"] = kernel_distance_with_interval(*pair), frechet_or_reason(*pair)
-            rows.append(row)
-    note = (
-        f"Features: {'; '.join(described)}. Held-out real images against as many drawn from sentences of some of them, "
-        "and against other real images. KID is unbiased; FD (Fréchet) is biased upward at this n: compare both with "
-        "their floor. The interval of the floor knows of images, not of their patients."
-    )
-    report.add("Distribution distance", ("extractor", "real against", "n real", "n", "KID", "FD"), rows, note)
+    compared = {}
+    for name in extractors:
+        real, drawn, floor, training = (
+            FeatureSet.of_groups([[features[name]] for features in part]) if part else None
+            for part in (
+                [record["features"] for record in records.real],
+                [record["features"][0] for record in records.drawn_seen],
+                [record["features"] for record in records.floor],
+                [record["features"] for record in records.training],
+            )
+        )
+        if real is not None and drawn is not None:
+            compared[name] = {"the first of each sentence": ComparedSets(real, drawn, floor, training)}
+    add_distribution(report, compared, extractors, "samples")
 
 
 def _number(value: float | None) -> float:

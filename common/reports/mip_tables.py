@@ -7,13 +7,13 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-import torch
 
 from ..cohorts.lesion_classes import CLASSES
-from ..metrics.distribution import frechet_distance, kernel_distance_with_interval, standardize
-from ..metrics.features import FeatureExtractor, RandomConvolutionFeatures
+from ..metrics.feature_set import FeatureSet
+from ..metrics.features import FeatureExtractor
 from ..metrics.lesion_reading import agreement, confusion_matrix, quadratic_kappa
 from ..metrics.uncertainty import mean_with_interval, ratio_with_interval, share_with_interval, statistic_with_interval
+from .distribution_table import ComparedSets, add_distribution
 from .report import Report
 
 IMAGES = ("samples", "reconstruction", "real")
@@ -25,6 +25,7 @@ def add_all_tables(
     report: Report,
     records: Records,
     floor: Records,
+    training: Records,
     between_cases: Sequence[float],
     extractors: Mapping[str, FeatureExtractor],
 ) -> None:
@@ -34,11 +35,12 @@ def add_all_tables(
         report: gets the tables.
         records: of the held-out cases, see `MipEvaluation.evaluate_case`.
         floor: `real_features` of further real cases.
+        training: `real_features` of the training cases.
         between_cases: MS-SSIM of real images of different cases.
         extractors: by name.
     """
     _add_similarity(report, records, between_cases)
-    _add_distribution(report, records, floor, extractors)
+    _add_distribution(report, records, floor, training, extractors)
     _add_adherence(report, records)
     _add_false_lesions(report, records)
     _add_agreement(report, records)
@@ -95,58 +97,20 @@ def _add_similarity(report: Report, records: Records, between_cases: Sequence[fl
 
 
 def _add_distribution(
-    report: Report, records: Records, floor: Records, extractors: Mapping[str, FeatureExtractor]
+    report: Report, records: Records, floor: Records, training: Records, extractors: Mapping[str, FeatureExtractor]
 ) -> None:
-    rows, described = [], []
-    for name, extractor in extractors.items():
-        real = torch.tensor([r["real_features"][name][0] for r in records])
-        samples = torch.tensor([r["sample_features"][name] for r in records])
-        other = torch.tensor([r["real_features"][name][0] for r in floor])
-        described.append(describe_extractor(extractor, real.shape[1]))
-        cases = list(range(len(real)))
-        repeated = [case for case in cases for _ in range(samples.shape[1])]
-        sets = {
-            "samples, the first of each mask": (samples[:, 0], cases),
-            "samples, all of each mask": (samples.flatten(0, 1), repeated),
-            "other real cases (floor)": (other, None),
+    compared: dict[str, dict[str, ComparedSets]] = {}
+    for name in extractors:
+        real, others, seen = (
+            FeatureSet.of_groups([record["real_features"][name] for record in part]) if part else None
+            for part in (records, floor, training)
+        )
+        samples = [record["sample_features"][name] for record in records]
+        compared[name] = {
+            "the first of each mask": ComparedSets(real, FeatureSet.of_groups([s[:1] for s in samples]), others, seen),
+            "all of each mask": ComparedSets(real, FeatureSet.of_groups(samples), others, seen),
         }
-        for against, (features, origin) in sets.items():
-            row: dict[str, Any] = {"extractor": name, "real against": against, "n real": len(real), "n": len(features)}
-            if len(real) < 2 or (origin is None and len(features) < len(real)):
-                row["KID"] = row["FD"] = "needs two cases" if len(real) < 2 else "needs as many further real cases"
-            else:
-                pair = scaled(extractor, real, features)
-                row["KID"] = kernel_distance_with_interval(*pair, origin)
-                row["FD"] = frechet_or_reason(*pair)
-            rows.append(row)
-    note = (
-        f"Features: {'; '.join(described)}. KID is unbiased, its interval from drawing cases again; FD (Fréchet) is "
-        "biased upward at this n, so compare it at equal n only. The floor is held-out real against other real cases, "
-        "not against themselves. The paper's 0.215 (feature layer 64 of an Inception network) compares with an FD of "
-        "that very layer alone."
-    )
-    report.add("Distribution distance", ("extractor", "real against", "n real", "n", "KID", "FD"), rows, note)
-
-
-def describe_extractor(extractor: FeatureExtractor, width: int) -> str:
-    """Name, hash, layer and scale of an extractor in words."""
-    if isinstance(extractor, RandomConvolutionFeatures):
-        layer = "mean and deviation of the last layer, standardised by the real images"
-    else:
-        layer = "output of the network file for three equal channels in [0, 1], not standardised"
-    return f"{extractor.name}, sha256 {extractor.sha256[:16]}, {layer}, {width} numbers an image"
-
-
-def scaled(extractor: FeatureExtractor, real: torch.Tensor, other: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Two sets of features as they are compared: a pretrained network's own units are part of its published distances,
-    those of random filters mean nothing and are standardised."""
-    return standardize(real, other) if isinstance(extractor, RandomConvolutionFeatures) else (real, other)
-
-
-def frechet_or_reason(real: torch.Tensor, other: torch.Tensor) -> float | str:
-    """Fréchet distance, or why there is none: covariances need more images than features."""
-    width = real.shape[1]
-    return frechet_distance(real, other) if min(len(real), len(other)) > width else f"n at most {width} features"
+    add_distribution(report, compared, extractors, "samples")
 
 
 def _add_adherence(report: Report, records: Records) -> None:

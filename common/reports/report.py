@@ -1,25 +1,91 @@
-"""Reports as JSON for machines and Markdown for people, from the same tables."""
+"""A report of an evaluation: facts, warnings, tables, curves and figures, written as JSON, Markdown and HTML.
+
+JSON is the report; Markdown and HTML are drawn from it, so that the three say the same.
+"""
 
 from __future__ import annotations
 
-import math
+import hashlib
+import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..io.files import write_json, write_text
-from ..outputs import REPORT_JSON, REPORT_MARKDOWN
+from ..io.files import write_atomically, write_json, write_text
+from ..outputs import REPORT_FIGURES, REPORT_HTML, REPORT_JSON, REPORT_MARKDOWN
+from .cells import format_value, plain
+from .report_html import render_html
+from .report_markdown import render_markdown
+
+__all__ = ["SCHEMA_VERSION", "Curve", "Figure", "Report", "Table", "format_value"]
+
+SCHEMA_VERSION = "1.0"  # of `report_schema.json`; the first number changes where an old reader would fail
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
 @dataclass
 class Table:
-    """A table: `rows` are mappings from column to a value, a text, or a `mean_with_interval` result."""
+    """A table: `rows` are mappings from column to a value, a text, or a `mean_with_interval` result.
+
+    An interval may have a `floor` beside it (what real against real scores): a number, or an interval of its own.
+    """
 
     name: str
     columns: Sequence[str]
     rows: list[Mapping[str, Any]]
     note: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """The table as JSON values."""
+        return {
+            "columns": list(self.columns),
+            "rows": [plain(dict(row)) for row in self.rows],
+            "note": self.note,
+        }
+
+
+@dataclass
+class Curve:
+    """A chart of lines: each of `series` is a list of points (x, y); lines break at points that are not finite."""
+
+    name: str
+    x_label: str
+    y_label: str
+    series: Mapping[str, Sequence[tuple[float, float]]]
+    note: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """The chart as JSON values."""
+        return {
+            "name": self.name,
+            "x_label": self.x_label,
+            "y_label": self.y_label,
+            "series": {label: [[plain(x), plain(y)] for x, y in points] for label, points in self.series.items()},
+            "note": self.note,
+        }
+
+
+@dataclass
+class Figure:
+    """A picture: `png` is the path of a PNG file, or its bytes (these are kept beside the report, in `figures/`)."""
+
+    title: str
+    png: str | Path | bytes
+    caption: str = ""
+
+    def content(self) -> bytes:
+        """The bytes of the file.
+
+        Raises:
+            OSError: there is no such file.
+            ValueError: it is not a PNG.
+        """
+        content = self.png if isinstance(self.png, bytes) else Path(self.png).read_bytes()
+        if not content.startswith(PNG_SIGNATURE):
+            raise ValueError(f"figure {self.title!r}: not a PNG")
+        return content
 
 
 @dataclass
@@ -28,13 +94,19 @@ class Report:
 
     Attributes:
         title: first heading.
-        facts: what was measured on what with what (counts, seeds, hashes, scales); shown first.
-        tables: in order.
+        facts: what was measured on what with what (counts, seeds, hashes, scales); shown first. `synthetic: True` puts
+            a line under the title that synthetic images are among those described; `memorisation` is the verdict on
+            copies of training images, which goes into the model card.
+        tables, curves, figures: each in order; names of tables differ.
+        warnings: what a reader has to know before any number; shown above everything else.
     """
 
     title: str
     facts: dict[str, Any] = field(default_factory=dict)
     tables: list[Table] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    curves: list[Curve] = field(default_factory=list)
+    figures: list[Figure] = field(default_factory=list)
 
     def add(self, name: str, columns: Sequence[str], rows: list[Mapping[str, Any]], note: str = "") -> None:
         """Append a table."""
@@ -42,46 +114,73 @@ class Report:
 
     def to_markdown(self) -> str:
         """The whole report as Markdown."""
-        lines = [f"# {self.title}", ""]
-        lines += [f"- {name}: {value}" for name, value in self.facts.items()]
-        for table in self.tables:
-            lines += ["", f"## {table.name}", ""]
-            lines += ["| " + " | ".join(table.columns) + " |", "|" + "---|" * len(table.columns)]
-            lines += [
-                "| " + " | ".join(format_value(row.get(column, "")) for column in table.columns) + " |"
-                for row in table.rows
-            ]
-            if table.note:
-                lines += ["", table.note]
-        return "\n".join(lines) + "\n"
+        return render_markdown(self.to_json())
 
-    def to_json(self) -> dict[str, Any]:
-        """The whole report as JSON values; NaN becomes null."""
-        tables = {t.name: {"rows": [_plain(dict(row)) for row in t.rows], "note": t.note} for t in self.tables}
-        return {"title": self.title, "facts": _plain(self.facts), "tables": tables}
+    def to_json(self, output_dir: str | Path = ".") -> dict[str, Any]:
+        """The whole report as JSON values; NaN and infinity become null.
 
-    def write(self, output_dir: str | Path) -> tuple[Path, Path]:
-        """Write `report.json` and `report.md`; returns both paths."""
-        paths = Path(output_dir) / REPORT_JSON, Path(output_dir) / REPORT_MARKDOWN
-        write_json(paths[0], self.to_json())
-        write_text(paths[1], self.to_markdown())
+        Args:
+            output_dir: folder that the report lies in; files of figures are named relative to it.
+
+        Raises:
+            ValueError: two tables have one name, or a figure is no PNG.
+        """
+        names = [table.name for table in self.tables]
+        double = next((name for name in names if names.count(name) > 1), None)
+        if double is not None:
+            raise ValueError(f"report {self.title!r}: two tables are called {double!r}")
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "title": self.title,
+            "warnings": list(self.warnings),
+            "facts": plain(self.facts),
+            "tables": {table.name: table.to_json() for table in self.tables},
+            "curves": [curve.to_json() for curve in self.curves],
+            "figures": [self._figure(number, Path(output_dir)) for number in range(len(self.figures))],
+        }
+
+    def write(self, output_dir: str | Path) -> tuple[Path, Path, Path]:
+        """Write `report.json`, `report.md` and `report.html`, each atomically; returns the three paths.
+
+        The HTML file holds its pictures. The Markdown file refers to theirs: figures that are bytes, or files outside
+        `output_dir`, are put into its `figures/`.
+
+        Raises:
+            OSError, ValueError: a figure is missing, or no PNG.
+        """
+        output_dir = Path(output_dir)
+        content = self.to_json(output_dir)
+        pictures = [figure.content() for figure in self.figures]
+        for listed, picture in zip(content["figures"], pictures, strict=True):
+            path = output_dir / listed["file"]
+            if not path.is_file() or path.read_bytes() != picture:
+                path.parent.mkdir(exist_ok=True)
+                write_atomically(path, lambda temporary, picture=picture: Path(temporary).write_bytes(picture))
+        paths = tuple(output_dir / name for name in (REPORT_JSON, REPORT_MARKDOWN, REPORT_HTML))
+        write_json(paths[0], content)
+        write_text(paths[1], render_markdown(content))
+        write_text(paths[2], render_html(content, pictures))
         return paths
 
+    def _figure(self, number: int, output_dir: Path) -> dict[str, Any]:
+        figure = self.figures[number]
+        content = figure.content()
+        width, height = (int.from_bytes(content[start : start + 4], "big") for start in (16, 20))  # of its first chunk
+        return {
+            "title": figure.title,
+            "file": _file_name(figure, number, output_dir),
+            "sha256": hashlib.sha256(content).hexdigest(),
+            "width": width,
+            "height": height,
+            "caption": figure.caption,
+        }
 
-def format_value(value: Any) -> str:
-    """A number to three significant digits, a mean with its interval, or text."""
-    if isinstance(value, Mapping) and "mean" in value:
-        return f"{format_value(value['mean'])} ({format_value(value['low'])} to {format_value(value['high'])})"
-    if isinstance(value, float):
-        if math.isnan(value):
-            return "n/a"
-        return f"{value:.1f}" if abs(value) >= 100 else f"{value:.3g}"
-    return str(value)
 
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
-    return None if isinstance(value, float) and math.isnan(value) else value
+def _file_name(figure: Figure, number: int, output_dir: Path) -> str:
+    """Where a figure lies, relative to the report, with forward slashes."""
+    if not isinstance(figure.png, bytes):
+        relative = os.path.relpath(Path(figure.png).resolve(), output_dir.resolve())
+        if Path(relative).parts[:1] != (os.pardir,):
+            return Path(relative).as_posix()
+    words = re.sub(r"[^a-z0-9]+", "_", figure.title.lower()).strip("_")[:60]
+    return f"{REPORT_FIGURES}/{number + 1}_{words or 'figure'}.png"
