@@ -74,7 +74,6 @@ PATHS = {
     "autoencoder_weights",
     "segmenter_weights",
     "reader_weights",
-    "inception_file",
     "mask",
     "tokenizer_dir",
     "unseen_input",

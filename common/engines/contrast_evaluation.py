@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -12,20 +11,22 @@ import torch
 from tqdm import tqdm
 
 from ..errors import InputError
-from ..io.files import make_output_dir, sha256_of_json, write_json
+from ..io.files import make_output_dir
 from ..metrics.features import FeatureExtractor
-from ..metrics.slicewise import LearnedDistance
-from ..outputs import CASES_CSV, EVALUATION_RECORDS, KINETICS_COHORT, KINETICS_CSV, KINETICS_LESIONS
-from ..reports.contrast_tables import add_all_tables
+from ..metrics.learned_distance import LearnedDistance
+from ..outputs import CASES_CSV, KINETICS_COHORT, KINETICS_CSV, KINETICS_LESIONS
+from ..reports.contrast_tables import FeatureRecords, add_all_tables
 from ..reports.contrast_values import write_case_values, write_lesion_values
 from ..reports.kinetics_plots import cohort_chart, lesion_chart, save_chart
-from ..reports.report import Report
+from ..reports.report import Figure, Report
 from ..transforms.breast_mask import breast_mask
+from .case_records import CaseRecords
 from .contrast_measures import compat_metrics, false_blobs, image_metrics, lesion_measures, lesion_regions
-from .seeding import file_states
+from .kept_images import REAL, SAMPLE, CopySets, KeptImages, add_copies, add_examples
 
 logger = logging.getLogger(__name__)
 LESIONS_IN_CHART = 33
+SUBTRACTION_SHOWN = (0.0, 1.0)  # values of a subtraction MIP that example pictures show as black and white
 
 
 class ContrastEvaluation:
@@ -34,6 +35,7 @@ class ContrastEvaluation:
     Args:
         items: held-out datalist items with `image`, `phases` and, where known, `label` or `box`, `lesions`, `seconds`.
         floor_items: further real cases, for the real-against-real floor of the distribution distances.
+        training_items: what the model was trained on; copies of these are looked for.
         preprocessing: from an item to `image` (1, X, Y, Z), `phases` (P, X, Y, Z), `label` (1, X, Y, Z): RAS axes,
             intensities normalised.
         network: generator with weights.
@@ -54,6 +56,7 @@ class ContrastEvaluation:
         self,
         items: Sequence[dict[str, Any]],
         floor_items: Sequence[dict[str, Any]],
+        training_items: Sequence[dict[str, Any]],
         preprocessing: Callable[[dict], dict],
         network: torch.nn.Module,
         inferer: Any,
@@ -71,6 +74,7 @@ class ContrastEvaluation:
         if not items:
             raise InputError("input: the datalist has no case in the sections to evaluate; see --sections")
         self.items, self.floor_items = list(items), list(floor_items)[: len(items)]
+        self.training_items = list(training_items)
         self.preprocessing, self.inferer, self.network = preprocessing, inferer, network.to(device).eval()
         self.phases, self.extractors, self.lpips = tuple(phases), dict(extractors), lpips
         self.output_dir, self.normalization = make_output_dir(output_dir), normalization
@@ -82,13 +86,16 @@ class ContrastEvaluation:
             "extractors": hashes,
             "lpips_sha256": lpips.sha256 if lpips else None,
         }
+        self.records = CaseRecords(
+            self.output_dir, {**self.facts, "paper_compat": paper_compat, "slices_per_case": slices_per_case}
+        )
+        self.kept = KeptImages(self.records)
 
     def run(self) -> Report:
         """Evaluate every case; write `report.json`, `report.md` and the figures; return the report."""
-        records = [self._cached(item, self.evaluate_case) for item in tqdm(self.items, desc="evaluating", unit="case")]
-        floor = [
-            self._cached(item, self.real_features) for item in tqdm(self.floor_items, desc="real floor", unit="case")
-        ]
+        records = self._each("case", self.items, self.evaluate_case, "evaluating")
+        floor = self._each("real", self.floor_items, self.real_features, "real floor")
+        training = self._each("real", self.training_items, self.real_features, "training images")
         scale = (
             "(x - offset) / factor of each case's pre-contrast volume: air about 0, bright tissue about 1"
             if self.normalization == "common"
@@ -98,6 +105,7 @@ class ContrastEvaluation:
         report = Report(
             "Evaluation of contrast synthesis",
             {
+                "synthetic": True,
                 **{name: value for name, value in self.facts.items() if name != "extractors"},
                 "held-out cases": len(records),
                 "intensity scale": scale,
@@ -105,11 +113,18 @@ class ContrastEvaluation:
                 "intervals": "95 % percentile bootstrap over cases",
             },
         )
-        add_all_tables(report, records, floor, self.phases, self.extractors, self.lpips is not None)
-        paths = report.write(self.output_dir)
+        found = FeatureRecords(records, floor, training)
+        add_all_tables(report, found, self.phases, self.extractors, self.lpips is not None)
+        sets = CopySets(self.items, self.training_items, self.items)
+        add_copies(report, self.output_dir, self.kept, sets, found.first_phase(next(iter(self.extractors), None)))
         write_case_values(self.output_dir / CASES_CSV, records, self.phases)
         write_lesion_values(self.output_dir / KINETICS_CSV, records, self.phases)
         self._draw(records)
+        add_examples(report, self.output_dir, self.kept, self.items, SUBTRACTION_SHOWN)
+        for title, name in (("Kinetics of the cohort", KINETICS_COHORT), ("Kinetics of lesions", KINETICS_LESIONS)):
+            if (self.output_dir / name).is_file():
+                report.figures.append(Figure(title, self.output_dir / name))
+        paths = report.write(self.output_dir)
         logger.info(f"report: {paths[1]}")
         return report
 
@@ -131,14 +146,8 @@ class ContrastEvaluation:
         chart = lesion_chart(real[few], made[few], real_std[few], made_std[few], names, unit, self.phases)
         save_chart(self.output_dir / KINETICS_LESIONS, chart)
 
-    def _cached(self, item: dict[str, Any], compute: Callable[[dict], dict]) -> dict[str, Any]:
-        key = sha256_of_json(
-            [compute.__name__, item, file_states(item), self.facts, self.paper_compat, self.slices_per_case]
-        )
-        path = make_output_dir(self.output_dir / EVALUATION_RECORDS) / f"{item['case']}_{key[:12]}.json"
-        if not path.is_file():
-            write_json(path, compute(item))
-        return json.loads(path.read_text())
+    def _each(self, kind: str, items: Sequence[dict], make: Callable[[dict], dict], title: str) -> list[dict]:
+        return [self.records.get_or_make(kind, item, make) for item in tqdm(items, desc=title, unit="case")]
 
     def load(self, item: dict[str, Any]) -> tuple[Any, ...]:
         """Pre-contrast (1, X, Y, Z), real phases (P, X, Y, Z), mask (X, Y, Z), spacing, the inferer's volume, scale."""
@@ -159,8 +168,9 @@ class ContrastEvaluation:
         }
 
     def real_features(self, item: dict[str, Any]) -> dict[str, Any]:
-        """Features of the real phases of a case."""
+        """Features of the real phases of a case, whose first subtraction is kept as a MIP."""
         pre, real, _, spacing, _, _ = self.load(item)
+        self.kept.keep(REAL, item, subtraction_mip(real, pre))
         return {"real_features": self.features(real, self._breast(item, pre, spacing))}
 
     @staticmethod
@@ -176,6 +186,8 @@ class ContrastEvaluation:
         pre, real, label, spacing, image, scale = self.load(item)
         made = self.inferer(inputs=image[None].to(self.device), network=self.network)[0]
         made = torch.as_tensor(made.as_tensor() if hasattr(made, "as_tensor") else made).float().cpu()
+        self.kept.keep(SAMPLE, item, subtraction_mip(made, pre))
+        self.kept.keep(REAL, item, subtraction_mip(real, pre))
         breast = self._breast(item, pre, spacing)
         identity = pre.expand_as(real)
         common = self.normalization == "common"  # on other scales, kinetics and the blobs' threshold mean nothing
@@ -213,3 +225,8 @@ class ContrastEvaluation:
         if self.paper_compat:
             record["paper_compat"] = compat_metrics(pre, real, made, label > 0)
         return record
+
+
+def subtraction_mip(phases: torch.Tensor, pre: torch.Tensor) -> np.ndarray:
+    """Maximum intensity projection along Z of the first phase minus pre-contrast, (X, Y), from (P or 1, X, Y, Z)."""
+    return (phases[0] - pre[0]).amax(-1).numpy()

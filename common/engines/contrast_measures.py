@@ -10,9 +10,10 @@ import torch
 from scipy import ndimage
 
 from ..metrics.kinetics import region_mean
+from ..metrics.learned_distance import LearnedDistance
 from ..metrics.paired import mae, percentile_range, psnr
 from ..metrics.paper_compat import published_errors
-from ..metrics.slicewise import LearnedDistance, slice_ms_ssim, slice_ssim
+from ..metrics.slicewise import slice_learned_distance, slice_ms_ssim, slice_ssim
 
 # A lesion counts as missed where its synthetic peak enhancement stays below this share of the real one.
 MISSED_SHARE = 0.3
@@ -48,7 +49,7 @@ def image_metrics(
     if multiscale:
         found["ms_ssim"] = slice_ms_ssim(image, reference, region, span)
         if lpips is not None:
-            found["lpips"] = lpips(image, reference, region)
+            found["lpips"] = slice_learned_distance(lpips, image, reference, region)
     return {name: values.tolist() for name, values in found.items()}
 
 

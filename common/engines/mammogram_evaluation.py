@@ -24,7 +24,7 @@ from ..reports.mammogram_pictures import picture
 from ..reports.mammogram_tables import Records, add_all_tables
 from ..reports.mammogram_values import write_image_values, write_painting_values
 from ..reports.pictures import mosaic, save_png
-from ..reports.report import Report
+from ..reports.report import Figure, Report
 from ..sampling.attribute_requests import (
     SEEN,
     UNSEEN,
@@ -37,6 +37,7 @@ from ..sampling.attribute_requests import (
 from ..sampling.plan import sample_seed
 from ..weights import fingerprint
 from .case_records import CaseRecords
+from .kept_images import REAL, SAMPLE, CopySets, KeptImages, add_copies
 from .mammogram_judge import MammogramJudge, similarity
 from .mammogram_painting_check import CORE, PaintingCheck
 
@@ -52,7 +53,8 @@ class MammogramEvaluation:
         judge: networks, sampler and instruments.
         items: held-out datalist items.
         floor_items: further real images, for the density scale and the floor of the distribution distances.
-        training_items: those that the model was trained on, which tell what combinations it has seen.
+        training_items: those that the model was trained on, which tell what combinations it has seen, and among which
+            copies are looked for.
         unseen_items: real images of combinations that it has not seen; may be empty.
         output_dir: for report, figures, tables and records.
         unseen: see `unseen_combinations`.
@@ -93,6 +95,7 @@ class MammogramEvaluation:
             raise InputError(f"num_seeds={num_seeds}: the evaluation needs at least 2 images a sentence, for diversity")
         self.judge, self.items, self.unseen_items = judge, list(items), list(unseen_items)
         self.floor_items, self.num_seeds, self.seed = list(floor_items), num_seeds, seed
+        self.training_items = list(training_items)
         self.num_scale_images, self.num_heat_maps = num_scale_images, num_heat_maps
         self.output_dir = make_output_dir(output_dir)
         combinations = unseen_combinations(training_items, unseen)
@@ -111,19 +114,24 @@ class MammogramEvaluation:
         self.facts |= {"lesion types of the classifier": lesion_types or "all", "core of a lesion's mask": CORE}
         hashes = {name: extractor.sha256 for name, extractor in judge.extractors.items()}
         self.records = CaseRecords(self.output_dir, {**self.facts, "extractors": hashes})
+        self.kept = KeptImages(self.records)
 
     def run(self) -> Report:
         """Evaluate; write the report, tables of single values and figures; return the report."""
         found = self.collect()
-        report = Report("Evaluation of mammogram synthesis", {**self.facts, **self._counts(found)})
+        report = Report("Evaluation of mammogram synthesis", {"synthetic": True, **self.facts, **self._counts(found)})
         add_all_tables(report, found, self.judge.extractors, self.real_similarities())
-        paths = report.write(self.output_dir)
+        self._add_copies(report, found)
         write_image_values(self.output_dir / CASES_CSV, found)
         write_painting_values(self.output_dir / LESIONS_CSV, found.paintings)
         self._draw_sheet()
         rows = self.paintings.figure_rows()
         if rows:
             save_heat_map_figure(self.output_dir / CAD_FIGURE, rows, f"{SYNTHETIC}, and where a classifier looks")
+        for title, name in (("Samples", SAMPLES_SHEET), ("Where a classifier looks", CAD_FIGURE)):
+            if (self.output_dir / name).is_file():
+                report.figures.append(Figure(title, self.output_dir / name))
+        paths = report.write(self.output_dir)
         logger.info(f"report: {paths[1]}")
         return report
 
@@ -132,12 +140,26 @@ class MammogramEvaluation:
         scale = self.density_scale()
         real = self._each("real", self.items, lambda item: self.judge_real(item, scale), "real images")
         real_unseen = self._each("real", self.unseen_items, lambda item: self.judge_real(item, scale), "unseen, real")
-        floor = self._each("floor", self.floor_sample(), self.real_features, "real floor")
+        floor, training = (
+            self._each("floor", part, self.real_features, title)
+            for part, title in ((self.floor_sample(), "real floor"), (self.training_items, "training images"))
+        )
         drawn = {
             group: self._each("drawn", requests, lambda request: self.judge_drawn(request, scale), f"drawing, {group}")
             for group, requests in self.requests.items()
         }
-        return Records(real, real_unseen, floor, drawn[SEEN], drawn[UNSEEN], self._painted(), scale)
+        return Records(real, real_unseen, floor, training, drawn[SEEN], drawn[UNSEEN], self._painted(), scale)
+
+    def _add_copies(self, report: Report, found: Records) -> None:
+        """Copies of training images among the first images of all sentences."""
+        requests, drawn = [*self.requests[SEEN], *self.requests[UNSEEN]], [*found.drawn_seen, *found.drawn_unseen]
+        name = next(iter(self.judge.extractors), None)
+        features = None
+        if name is not None and found.training:
+            real = ([record["features"][name] for record in part] for part in (found.training, found.real))
+            features = tuple(map(np.array, ([record["features"][0][name] for record in drawn], *real)))
+        sets = CopySets(requests, self.training_items, self.items)
+        add_copies(report, self.output_dir, self.kept, sets, features)
 
     def density_scale(self) -> DensityScale | None:
         """The density scale of real images that are not judged; None, with a warning, where they cannot carry one."""
@@ -157,6 +179,7 @@ class MammogramEvaluation:
     def judge_real(self, item: Mapping[str, Any], scale: DensityScale | None) -> dict[str, Any]:
         """Attributes and features of a real image, and the classifier's score."""
         image, asked = self.judge.load(item)["image"], asked_of(item)
+        self.kept.keep(REAL, item, image)
         return {
             "case": item["case"],
             "patient": item.get("patient", item["case"]),
@@ -168,12 +191,15 @@ class MammogramEvaluation:
         }
 
     def real_features(self, item: Mapping[str, Any]) -> dict[str, Any]:
-        """Features of a real image."""
-        return {"features": self.judge.features(self.judge.load(item)["image"])}
+        """Features of a real image, which is kept."""
+        image = self.judge.load(item)["image"]
+        self.kept.keep(REAL, item, image)
+        return {"features": self.judge.features(image)}
 
     def judge_drawn(self, request: Mapping[str, Any], scale: DensityScale | None) -> dict[str, Any]:
         """Attributes and features of each image of a sentence, and the similarity of neighbours."""
         images = self.draw(request)
+        self.kept.keep(SAMPLE, request, images[0])
         return {
             "case": request["case"],
             "prompt": request["prompt"],

@@ -16,13 +16,14 @@ from tqdm import tqdm
 
 from ..errors import InputError
 from ..io.tables import write_csv
-from ..metrics.distribution import kernel_distance_with_interval
+from ..metrics.distribution_intervals import kernel_with_interval
+from ..metrics.feature_set import FeatureSet
 from ..metrics.mammogram_attributes import EXACT, DensityScale
 from ..metrics.uncertainty import mean_with_interval
 from ..outputs import GUIDANCE_CSV, GUIDANCE_PLOT
+from ..reports.distribution_table import describe_extractor, scaled
 from ..reports.guidance_plot import save_guidance_plot
 from ..reports.mammogram_tables import agreement_rows
-from ..reports.mip_tables import describe_extractor, scaled
 from ..reports.report import Report
 from ..sampling.attribute_requests import SEEN
 from ..sampling.plan import sample_seed
@@ -128,7 +129,8 @@ class MammogramGuidance:
             sets = [torch.tensor([features[name] for features in part]) for part in (real, other)]
             few = min(map(len, sets)) < 2
             column = f"KID, {name}"
-            found[column] = "needs two images" if few else kernel_distance_with_interval(*scaled(extractor, *sets))
+            compared = [FeatureSet.of_images(part) for part in scaled(extractor, *sets)]
+            found[column] = "needs two images" if few else kernel_with_interval(*compared)
         return found
 
 

@@ -12,7 +12,7 @@ from monai.utils import CommonKeys as Keys
 from torch import nn
 from torch.nn import functional
 
-from ..metrics.classification import roc_auc
+from ..metrics.roc import roc_auc
 from .prepare import plain
 from .reading_items import FOUND, NO_ANSWER, NOTHING, OTHER, UNSURE, answer
 

@@ -30,11 +30,12 @@ from ..reports.mip_pictures import class_picture, legend, mip_picture, outlined
 from ..reports.mip_tables import add_all_tables, pooled_confusion
 from ..reports.mip_values import write_case_values, write_lesion_values
 from ..reports.pictures import mosaic, save_png
-from ..reports.report import Report
+from ..reports.report import Figure, Report
 from ..sampling.plan import sample_seed
 from ..transforms.lesions import MIP_RANGE, class_map
 from ..weights import fingerprint
 from .case_records import CaseRecords
+from .kept_images import REAL, SAMPLE, CopySets, KeptImages, add_copies
 
 logger = logging.getLogger(__name__)
 WINDOW = 11  # pixels; of SSIM and MS-SSIM, torchmetrics' default, which the paper used
@@ -48,6 +49,7 @@ class MipEvaluation:
     Args:
         items: held-out datalist items with `image` and `label`.
         floor_items: further real cases with `image`, for the real-against-real floor of the distribution distances.
+        training_items: what the model was trained on, with `image`; copies of these are looked for.
         preprocessing: from an item to `image` (1, X, Y) in [-1, 1] and, where the item has a `label`, `label` (6, X, Y)
             condition channels, `instances` (X, Y) and `classes`, see `LoadLesionInstancesd`.
         network: composite network with weights.
@@ -70,6 +72,7 @@ class MipEvaluation:
         self,
         items: Sequence[dict[str, Any]],
         floor_items: Sequence[dict[str, Any]],
+        training_items: Sequence[dict[str, Any]],
         preprocessing: Callable[[dict], dict],
         network: Any,
         reader: torch.nn.Module,
@@ -95,6 +98,7 @@ class MipEvaluation:
         if isinstance(dilation_px, bool) or not isinstance(dilation_px, (int, float)) or dilation_px < 0:
             raise InputError(f"dilation_px={dilation_px}: give a distance of 0 pixels or more")
         self.items, self.floor_items = list(items), list(floor_items)[: len(items)]
+        self.training_items = list(training_items)
         self.preprocessing, self.sampler, self.extractors = preprocessing, sampler, dict(extractors)
         self.network, self.reader = network.to(device).eval(), reader.to(device).eval()
         self.output_dir, self.num_samples, self.seed = make_output_dir(output_dir), num_samples, seed
@@ -104,6 +108,7 @@ class MipEvaluation:
         self.records = CaseRecords(
             self.output_dir, {**self.facts, "extractors": hashes, "num_samples": num_samples, "seed": seed}
         )
+        self.kept = KeptImages(self.records)
 
     def run(self) -> Report:
         """Evaluate every case; write the report, tables of single values and figures; return the report."""
@@ -111,13 +116,14 @@ class MipEvaluation:
             self.records.get_or_make("case", item, self.evaluate_case)
             for item in tqdm(self.items, desc="evaluating", unit="case")
         ]
-        floor = [
-            self.records.get_or_make("floor", item, self.real_features)
-            for item in tqdm(self.floor_items, desc="real floor", unit="case")
-        ]
+        floor, training = (
+            [self.records.get_or_make("real", item, self.real_features) for item in tqdm(part, desc=title, unit="case")]
+            for part, title in ((self.floor_items, "real floor"), (self.training_items, "training images"))
+        )
         report = Report(
             "Evaluation of lesion-conditioned breast MIP synthesis",
             {
+                "synthetic": True,
                 **self.facts,
                 "held-out cases": len(records),
                 "samples per mask": self.num_samples,
@@ -127,14 +133,20 @@ class MipEvaluation:
                 "reader": "an independent network, trained on real images of the cohort alone, never on samples",
             },
         )
-        add_all_tables(report, records, floor, self._between_cases(), self.extractors)
-        paths = report.write(self.output_dir)
+        add_all_tables(report, records, floor, training, self._between_cases(), self.extractors)
+        sets = CopySets(self.items, self.training_items, self.items)
+        add_copies(report, self.output_dir, self.kept, sets, copy_features(records, training))
         write_case_values(self.output_dir / CASES_CSV, records)
         write_lesion_values(self.output_dir / LESIONS_CSV, records)
         matrices = {"real": pooled_confusion(records, "real"), "SYNTHETIC": pooled_confusion(records, "samples")}
         save_confusion_chart(self.output_dir / CONFUSION_CHART, matrices)
         rows = [np.asarray(Image.open(self._picture(item)).convert("RGB")) for item in self.items[:SHEET_CASES]]
         save_png(self.output_dir / SAMPLES_SHEET, mosaic([[row] for row in rows], [SYNTHETIC]), SYNTHETIC)
+        report.figures += [
+            Figure("Samples", self.output_dir / SAMPLES_SHEET, "Mask, real image, samples."),
+            Figure("Classes asked for and read", self.output_dir / CONFUSION_CHART),
+        ]
+        paths = report.write(self.output_dir)
         logger.info(f"report: {paths[1]}")
         return report
 
@@ -170,8 +182,10 @@ class MipEvaluation:
         return {name: extractor(unit_scale(images)).tolist() for name, extractor in self.extractors.items()}
 
     def real_features(self, item: Mapping[str, Any]) -> dict[str, Any]:
-        """Features of a case's real image."""
-        return {"real_features": self.features(self.load(item)["image"][None])}
+        """Features of a case's real image, which is kept."""
+        image = self.load(item)["image"]
+        self.kept.keep(REAL, item, unit_scale(image)[0].numpy())
+        return {"real_features": self.features(image[None])}
 
     @torch.no_grad()
     def evaluate_case(self, item: Mapping[str, Any]) -> dict[str, Any]:
@@ -183,6 +197,8 @@ class MipEvaluation:
         seeds = [sample_seed(self.seed, item["case"], k) for k in range(self.num_samples)]
         samples = self.sample(loaded["label"][None].expand(self.num_samples, -1, -1, -1), seeds)
         self._draw(item, loaded, samples)
+        self.kept.keep(SAMPLE, item, unit_scale(samples[0])[0].numpy())
+        self.kept.keep(REAL, item, unit_scale(image)[0].numpy())
         span, everywhere = torch.tensor([MIP_RANGE[1] - MIP_RANGE[0]]), torch.ones_like(lesions)
         regions = {"image": everywhere, "lesions": lesions}
         return {
@@ -216,6 +232,17 @@ class MipEvaluation:
         captions = ["mask", "real", *(f"sample {k}, SYNTHETIC" for k in range(len(shown)))]
         title = f"{item['case']}: {legend(list(loaded['classes'].values()))}"
         save_png(self._picture(item), mosaic([row], captions, title), SYNTHETIC)
+
+
+def copy_features(
+    records: Sequence[Mapping[str, Any]], training: Sequence[Mapping[str, Any]]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+    """Features of first samples, training images and held-out images by the first extractor; None without them."""
+    name = next(iter(records[0]["real_features"]), None)
+    if name is None or not training:
+        return None
+    samples = np.array([record["sample_features"][name][0] for record in records])
+    return samples, *(np.array([r["real_features"][name][0] for r in part]) for part in (training, records))
 
 
 def unit_scale(images: torch.Tensor) -> torch.Tensor:

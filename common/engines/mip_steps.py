@@ -12,9 +12,10 @@ import torch
 from tqdm import tqdm
 
 from ..errors import InputError
-from ..metrics.distribution import kernel_distance
+from ..metrics.distribution import frechet_distance, kernel_distance
 from ..metrics.lesion_reading import agreement
-from ..reports.mip_tables import describe_extractor, frechet_or_reason, pooled_confusion, scaled
+from ..reports.distribution_table import describe_extractor, scaled
+from ..reports.mip_tables import pooled_confusion
 from ..reports.report import Report
 from ..sampling.plan import sample_seed
 from .mip_evaluation import MipEvaluation
@@ -137,6 +138,12 @@ class MipSteps:
         columns = tuple(rows[0])
         note = "Share of requested lesions that the reader finds, and of these, that it reads as the class asked for."
         report.add("Lesions", columns, rows, f"{note} Mean, least and greatest over seeds.")
+
+
+def frechet_or_reason(real: torch.Tensor, other: torch.Tensor) -> float | str:
+    """Fréchet distance, or why there is none: covariances need more images than features."""
+    width = real.shape[1]
+    return frechet_distance(real, other) if min(len(real), len(other)) > width else f"n at most {width} features"
 
 
 def place(value: float, reference: Sequence[float]) -> str:

@@ -6,32 +6,35 @@ a frozen segmenter beside what that segmenter reaches on real images, order of i
 
 from __future__ import annotations
 
-import json
 import logging
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from tqdm import tqdm
 
 from ..errors import InputError
-from ..io.files import make_output_dir, sha256_of_json, write_json
+from ..io.files import make_output_dir
 from ..metrics.adherence import MIN_VOXELS, NESTED_REGIONS, has_expected_order, region_dice, region_medians
-from ..metrics.distribution import frechet_distance, kernel_distance, standardize
+from ..metrics.feature_set import FeatureSet
 from ..metrics.features import FeatureExtractor
 from ..metrics.paired import mae, percentile_range, psnr, ssim
 from ..metrics.ssim import ms_ssim
 from ..metrics.uncertainty import mean_with_interval
-from ..outputs import EVALUATION_RECORDS
 from ..phantoms.clean_brats import is_phantom, write_clean_twin
+from ..reports.distribution_table import ComparedSets, add_distribution
 from ..reports.report import Report
 from ..sampling.plan import sample_seed
 from ..transforms.multicontrast import brain_mask
 from ..transforms.tumor_regions import region_channels
 from ..weights import fingerprint
+from .case_records import CaseRecords
+from .kept_images import REAL, SAMPLE, CopySets, KeptImages, add_copies, add_examples
 
 logger = logging.getLogger(__name__)
+Z_SHOWN = (-3.0, 5.0)  # z-scores that example pictures show as black and white
 
 
 class MultiContrastEvaluation:
@@ -40,11 +43,12 @@ class MultiContrastEvaluation:
     Args:
         items: held-out datalist items.
         floor_items: further real cases, for the real-against-real floor of the distribution distances.
+        training_items: what the model was trained on; copies of these are looked for.
         preprocessing: from an item to `image` (C, X, Y, Z) in z-scores and canonical `label` (1, X, Y, Z).
         network: composite network with weights.
         segmenter: image to region logits (B, 4, X, Y, Z), trained on real images only.
         sampler: callable inferer.
-        extractor: of the distribution distances.
+        extractors: of the distribution distances, by name.
         output_dir: for the report and the records.
         contrasts: channel names.
         background: value outside the brain, as in training.
@@ -58,11 +62,12 @@ class MultiContrastEvaluation:
         self,
         items: Sequence[dict[str, Any]],
         floor_items: Sequence[dict[str, Any]],
+        training_items: Sequence[dict[str, Any]],
         preprocessing: Callable[[dict], dict],
         network: Any,
         segmenter: torch.nn.Module,
         sampler: Any,
-        extractor: FeatureExtractor,
+        extractors: Mapping[str, FeatureExtractor],
         output_dir: str,
         contrasts: Sequence[str],
         background: float,
@@ -78,41 +83,52 @@ class MultiContrastEvaluation:
                 f"num_samples={num_samples}: the evaluation needs at least 2 samples a mask, for diversity"
             )
         self.items, self.floor_items = list(items), list(floor_items)[: len(items)]
-        self.preprocessing, self.sampler, self.extractor = preprocessing, sampler, extractor
+        self.training_items = list(training_items)
+        self.preprocessing, self.sampler, self.extractors = preprocessing, sampler, dict(extractors)
         self.network, self.segmenter = network.to(device).eval(), segmenter.to(device).eval()
         self.output_dir, self.contrasts, self.background = make_output_dir(output_dir), tuple(contrasts), background
         self.num_samples, self.seed, self.device = num_samples, seed, device
         self.facts = {**(facts or {}), "segmenter_sha256": fingerprint(segmenter), "background": background}
+        hashes = {name: extractor.sha256 for name, extractor in self.extractors.items()}
+        self.records = CaseRecords(
+            self.output_dir, {**self.facts, "num_samples": num_samples, "seed": seed, "extractors": hashes}
+        )
+        self.kept = KeptImages(self.records)
 
     def run(self) -> Report:
         """Evaluate every case, write `report.json` and `report.md`, return the report."""
-        records = [self._cached(item, self.evaluate_case) for item in tqdm(self.items, desc="evaluating", unit="case")]
-        floor = [
-            self._cached(item, self._real_features) for item in tqdm(self.floor_items, desc="real floor", unit="case")
-        ]
-        report = self._report(records, floor)
+        records = self._each("case", self.items, self.evaluate_case, "evaluating")
+        floor = self._each("real", self.floor_items, self.real_features, "real floor")
+        training = self._each("real", self.training_items, self.real_features, "training images")
+        report = self._report(records, floor, training)
         paths = report.write(self.output_dir)
         logger.info(f"report: {paths[1]}")
         return report
 
-    def _cached(self, item: dict[str, Any], compute: Callable[[dict], dict]) -> dict[str, Any]:
-        key = sha256_of_json([compute.__name__, item, self.facts, self.num_samples, self.seed, self.extractor.sha256])
-        path = make_output_dir(self.output_dir / EVALUATION_RECORDS) / f"{item['case']}_{key[:12]}.json"
-        if not path.is_file():
-            write_json(path, compute(item))
-        return json.loads(path.read_text())
+    def _each(self, kind: str, items: Sequence[dict], make: Callable[[dict], dict], title: str) -> list[dict]:
+        return [self.records.get_or_make(kind, item, make) for item in tqdm(items, desc=title, unit="case")]
 
     def load(self, item: dict[str, Any]) -> tuple[torch.Tensor, torch.Tensor]:
         """Image (C, X, Y, Z) in z-scores and canonical mask (X, Y, Z) of an item, on the network\'s grid."""
         data = self.preprocessing(dict(item))
         return torch.as_tensor(data["image"]).float(), torch.as_tensor(data["label"])[0].to(torch.uint8)
 
-    def features(self, image: torch.Tensor) -> list[list[float]]:
-        """The extractor\'s features of each channel."""
-        return [self.extractor(channel[None, None])[0].tolist() for channel in image]
+    def features(self, image: torch.Tensor) -> dict[str, list[list[float]]]:
+        """Features of each channel by extractor."""
+        return {
+            name: [extractor(channel[None, None])[0].tolist() for channel in image]
+            for name, extractor in self.extractors.items()
+        }
 
-    def _real_features(self, item: dict[str, Any]) -> dict[str, Any]:
-        return {"real_features": self.features(self.load(item)[0])}
+    def real_features(self, item: dict[str, Any]) -> dict[str, Any]:
+        """Features of a real case, one channel of which is kept."""
+        image = self.load(item)[0]
+        self.kept.keep(REAL, item, self._shown(image))
+        return {"real_features": self.features(image)}
+
+    def _shown(self, image: torch.Tensor) -> np.ndarray:
+        """The contrast (X, Y, Z) in which copies are looked for: after contrast agent, where there is one."""
+        return image[self.contrasts.index("T1C") if "T1C" in self.contrasts else 0].numpy()
 
     @torch.no_grad()
     def segment(self, image: torch.Tensor) -> torch.Tensor:
@@ -134,6 +150,8 @@ class MultiContrastEvaluation:
         sample_brains = [brain_mask(sample, self.background) for sample in samples]
         for sample, sample_brain in zip(samples, sample_brains, strict=True):
             sample[:, ~sample_brain] = self.background  # as in the files that users get
+        self.kept.keep(SAMPLE, item, self._shown(samples[0]))
+        self.kept.keep(REAL, item, self._shown(image))
 
         def similarity(first: torch.Tensor, second: torch.Tensor) -> float:
             return float(ms_ssim(first[None], second[None], span.float()[None]).mean())
@@ -165,10 +183,11 @@ class MultiContrastEvaluation:
             record["psnr_bound"] = psnr(clean, image, brain & (clean != self.background).any(0), span).tolist()
         return record
 
-    def _report(self, records: list[dict[str, Any]], floor: list[dict[str, Any]]) -> Report:
+    def _report(self, records: list[dict], floor: list[dict], training: list[dict]) -> Report:
         report = Report(
             "Evaluation of brain tumour multi-contrast synthesis",
             {
+                "synthetic": True,
                 **self.facts,
                 "held-out cases": len(records),
                 "samples per mask": self.num_samples,
@@ -181,7 +200,7 @@ class MultiContrastEvaluation:
         self._add_reconstruction(report, records)
         self._add_adherence(report, records)
         self._add_order(report, records)
-        self._add_distribution(report, records, floor)
+        self._add_distribution(report, records, floor, training)
         rows = [
             {"pair": "two samples of one mask", "MS-SSIM": mean_with_interval([r["ms_ssim_samples"] for r in records])},
             {
@@ -190,6 +209,13 @@ class MultiContrastEvaluation:
             },
         ]
         report.add("Diversity", ("pair", "MS-SSIM"), rows, "Samples differ where the first figure is below the second.")
+        features = None
+        if training and self.extractors:
+            real = (_all_contrasts(part, "real_features") for part in (training, records))
+            features = (_all_contrasts(records, "sample_features"), *real)
+        sets = CopySets(self.items, self.training_items, self.items)
+        add_copies(report, self.output_dir, self.kept, sets, features)
+        add_examples(report, self.output_dir, self.kept, self.items, Z_SHOWN)
         return report
 
     def _add_reconstruction(self, report: Report, records: list[dict[str, Any]]) -> None:
@@ -257,30 +283,27 @@ class MultiContrastEvaluation:
         )
         report.add("Order of intensities", ("contrast", "samples", "real images", "n samples"), rows, note)
 
-    def _add_distribution(self, report: Report, records: list[dict[str, Any]], floor: list[dict[str, Any]]) -> None:
-        rows = []
-        for channel, contrast in enumerate(self.contrasts):
-            real, fake, other = (
-                torch.tensor([r[key][channel] for r in source])
-                for source, key in ((records, "real_features"), (records, "sample_features"), (floor, "real_features"))
-            )
-            row: dict[str, Any] = {"contrast": contrast, "n": len(real)}
-            if len(other) == len(real) > 1:
-                real, fake, other = standardize(real, fake, other)
-                row |= {"KID": kernel_distance(real, fake), "KID floor": kernel_distance(real, other)}
-                enough = len(real) > real.shape[1]
-                row["FD"] = frechet_distance(real, fake) if enough else f"n at most {real.shape[1]} features"
-                row["FD floor"] = frechet_distance(real, other) if enough else ""
-            else:
-                row["KID"] = "needs as many further real cases"
-            rows.append(row)
-        note = (
-            f"Features: {self.extractor.name}, sha256 {self.extractor.sha256[:16]}, "
-            f"{len(records[0]['real_features'][0])} numbers a volume, standardised by the held-out real cases. "
-            "KID is unbiased, FD (Fréchet) is biased upward at this n. The floor is held-out real against other real "
-            "cases at the same n."
+    def _add_distribution(self, report: Report, records: list[dict], floor: list[dict], training: list[dict]) -> None:
+        parts = (
+            (records, "real_features"),
+            (records, "sample_features"),
+            (floor, "real_features"),
+            (training, "real_features"),
         )
-        report.add("Distribution distance", ("contrast", "n", "KID", "KID floor", "FD", "FD floor"), rows, note)
+        compared: dict[str, dict[str, ComparedSets]] = {name: {} for name in self.extractors}
+        for name in self.extractors:
+            for channel, contrast in enumerate(self.contrasts):
+                sets = (
+                    FeatureSet.of_groups([[record[key][name][channel]] for record in part]) if part else None
+                    for part, key in parts
+                )
+                compared[name][contrast] = ComparedSets(*sets)
+        add_distribution(report, compared, self.extractors, "contrast")
+
+
+def _all_contrasts(records: Sequence[Mapping[str, Any]], key: str) -> np.ndarray:
+    """(N, F): features of all contrasts of each case in one vector, by the first extractor."""
+    return np.array([next(iter(record[key].values())) for record in records]).reshape(len(records), -1)
 
 
 def _order_of(order: Mapping[str, bool | None], name: str) -> float | None:

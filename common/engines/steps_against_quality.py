@@ -52,7 +52,8 @@ class StepsAgainstQuality:
         items = evaluation.items[: self.max_cases]
         cases = [evaluation.load(item) for item in items]
         seeds = [sample_seed(evaluation.seed, item["case"], 0) for item in items]
-        real = torch.tensor([evaluation.features(image) for image, _ in cases])
+        chosen = next(iter(evaluation.extractors))
+        real = torch.tensor([evaluation.features(image)[chosen] for image, _ in cases])
         rows = []
         for name in self.names:
             for count in tqdm(self.counts, desc=f"{name} steps"):
@@ -62,12 +63,13 @@ class StepsAgainstQuality:
         facts = {**evaluation.facts, "held-out cases": len(items), "samples per mask": 1, "seed": evaluation.seed}
         report = Report("Sampling steps against quality", facts)
         columns = ("sampler", "steps", *NESTED_REGIONS, "order right", "KID")
+        extractor = evaluation.extractors[chosen].name
         report.add(
             "Steps",
             columns,
             rows,
             "Adherence as Dice by the small segmenter, share of samples with all intensities in order, KID against the "
-            f"same cases' real volumes, mean over contrasts ({evaluation.extractor.name}). Same masks and start noise.",
+            f"same cases' real volumes, mean over contrasts ({extractor}). Same masks and start noise.",
         )
         logger.info(f"report: {report.write(evaluation.output_dir)[1]}")
         return report
@@ -91,7 +93,7 @@ class StepsAgainstQuality:
                     scores[region].append(value)
                 medians = region_medians(sample, mask, brain)
                 orders.append(list(has_expected_order(medians, evaluation.contrasts).values()))
-                features.append(evaluation.features(sample))
+                features.append(next(iter(evaluation.features(sample).values())))
         judged = [order for order in orders if None not in order]
         fake = torch.tensor(features)
         kid = [kernel_distance(*standardize(real[:, c], fake[:, c])) for c in range(real.shape[1])]

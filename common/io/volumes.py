@@ -39,13 +39,16 @@ def case_name(path: str | Path) -> str:
     return name
 
 
-def load_volume(path: str | Path, channels_last: bool = False, single_slice: bool = False) -> MetaTensor:
+def load_volume(
+    path: str | Path, channels_last: bool = False, single_slice: bool = False, finite: bool = True
+) -> MetaTensor:
     """Read one scalar volume.
 
     Args:
         path: NIfTI, NRRD or MetaImage file.
         channels_last: accept a 4D file whose last axis is the channel.
-        single_slice: accept an axis with one voxel.
+        single_slice: accept an axis with one voxel, or no third axis.
+        finite: refuse NaN and infinite voxels.
 
     Returns:
         MetaTensor of shape (C, X, Y, Z), float32, with the file's affine (millimetres, RAS).
@@ -68,6 +71,8 @@ def load_volume(path: str | Path, channels_last: bool = False, single_slice: boo
         raise unreadable(path, error) from error
     if volume.ndim == 4 and volume.shape[-1] == 1:
         volume = volume[..., 0]
+    if volume.ndim == 2 and single_slice:
+        volume = volume[..., None]
     if volume.ndim == 4 and channels_last:
         volume = volume.movedim(-1, 0)
     elif volume.ndim == 3 and (single_slice or min(volume.shape) > 1):
@@ -77,7 +82,7 @@ def load_volume(path: str | Path, channels_last: bool = False, single_slice: boo
             f"{path}: has shape {tuple(volume.shape)}, a three-dimensional volume is needed; "
             "a single slice or a series of volumes cannot be used"
         )
-    if not torch.isfinite(volume).all():
+    if finite and not torch.isfinite(volume).all():
         count = int((~torch.isfinite(volume)).sum())
         raise InputError(f"{path}: {count} voxels are NaN or infinite; repair or re-export the file")
     return volume

@@ -22,7 +22,7 @@ from common.engines.reading_items import (
     reading_items,
 )
 from common.errors import InputError
-from common.metrics.classification import roc_auc
+from common.metrics.roc import roc_auc
 from common.networks.mammogram_reader import MammogramReader
 
 VIEWS = {"view": ["CC", "MLO"], "density": ["A", "B"]}

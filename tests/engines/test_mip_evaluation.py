@@ -113,6 +113,7 @@ def evaluation(cases, folder, sampler, **options):
     arguments = {
         "items": cases[: len(CASES)],
         "floor_items": cases[len(CASES) :],
+        "training_items": cases[len(CASES) :],
         "preprocessing": preprocessing(),
         "network": StubNetwork(),
         "reader": StubReader(),
@@ -195,14 +196,29 @@ def test_textbook_lesions_are_called_so(items, tmp_path):
 
 
 def test_distribution_names_extractor_counts_and_floor(echoed):
-    content = json.loads((echoed / "report.json").read_text())["tables"]["Distribution distance"]
-    first, every, floor = content["rows"]
-    assert (first["n real"], first["n"], every["n"], floor["n"]) == (6, 6, 12, 6)
-    assert first["FD"] == "n at most 32 features"
-    assert first["KID"]["low"] <= first["KID"]["mean"] <= first["KID"]["high"]
-    assert abs(first["KID"]["mean"]) < abs(floor["KID"]["mean"])  # the other cases have no lesions
-    assert "not pretrained" in content["note"]
-    assert "sha256" in content["note"]
+    report = json.loads((echoed / "report.json").read_text())
+    rows = {(row["samples"], row["score"]): row for row in report["tables"]["Distribution"]["rows"]}
+    first, every = rows["the first of each mask", "KID"], rows["all of each mask", "KID"]
+    assert (first["n real"], first["n synthetic"], first["n of the floor"]) == (6, 6, "6 and 6")
+    assert first["synthetic"]["low"] <= first["synthetic"]["mean"] <= first["synthetic"]["high"]
+    # The other cases have no lesions.
+    assert abs(first["synthetic"]["mean"]) < abs(first["floor: real against real"]["mean"])
+    assert every["synthetic"]["mean"] != first["synthetic"]["mean"]
+    assert any("6 vectors are not more than 32 features" in warning for warning in report["warnings"])
+    assert any("not pretrained" in warning for warning in report["warnings"])
+    assert "sha256" in report["facts"]["extractor random_convolutions"]
+
+
+def test_copies_of_training_images_are_found(items, tmp_path):
+    own = [{**item, "case": f"training_{item['case']}"} for item in items[: len(CASES)]]
+    options = {"training_items": own, "items": items[: len(CASES)]}
+    real = [preprocessing()(dict(item)) for item in items[: len(CASES)]]
+    evaluation(items, tmp_path, echo(real), **options).run()
+    report = json.loads((tmp_path / "report.json").read_text())
+    distances = {row["synthetic"]: row["distance"] for row in report["tables"]["Closest pairs"]["rows"]}
+    assert all(distances[f"case{k}"] < 0.1 for k, lesions in enumerate(CASES) if lesions)
+    assert report["facts"]["memorisation"].startswith("not defined")  # every honest image lies in the training set
+    assert (tmp_path / "closest_pairs.png").is_file()
 
 
 def test_files_and_figures_are_there_and_say_synthetic(echoed):

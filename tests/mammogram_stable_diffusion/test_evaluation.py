@@ -123,11 +123,11 @@ def test_scored_sheet_of_the_published_reader_gives_the_published_area(tmp_path)
         for truth, numbers in counts.items():
             ratings = [rating for rating, count in enumerate(numbers) for _ in range(count)]
             writer.writerows([f"{truth}{k}", truth, "R1", rating] for k, rating in enumerate(ratings))
-    output = tmp_path / "study.json"
-    lines = run_script("reader_study.py", str(sheet), "--output", str(output)).stdout.splitlines()
-    assert lines[0].split() == ["reader", "real", "synthetic", "AUC", "95", "%", "interval", "exact"]
-    assert lines[1].split()[:4] == ["R1", "28", "25", "0.490"]
-    assert lines[1].split()[-1] == "49/100"
-    assert json.loads(output.read_text())["readers"]["R1"]["mean"] == 0.49
+    output = tmp_path / "results"
+    run_script("reader_study.py", "analyse", "--sheet", str(sheet), "--output", str(output))
+    tables = json.loads((output / "report.json").read_text())["tables"]
+    row = tables["rating: AUC of synthetic images"]["rows"][0]
+    assert row["exact"] == "49/100"
     sheet.write_text("image,truth,reader\n")
-    assert "rating" in error_line(run_script("reader_study.py", str(sheet), check=False))
+    broken = run_script("reader_study.py", "analyse", "--sheet", str(sheet), "--output", str(output), check=False)
+    assert "rating" in error_line(broken)
