@@ -1,63 +1,97 @@
-"""Whether readers could tell synthetic images from real ones: a scored sheet to a table of ROC areas.
+"""Reader studies: a blinded set, the page on which it is read, and what the answers say.
 
-    python scripts/reader_study.py ratings.csv
-
-The sheet has the columns image, truth (real or synthetic), reader and rating: 0 (surely synthetic) to 4 (surely real).
+python scripts/reader_study.py create --real REAL --synthetic SYNTHETIC --output STUDY
+python scripts/reader_study.py read --study STUDY
+python scripts/reader_study.py analyse --study STUDY --key STUDY_key.csv --output RESULTS
 """
 
 from __future__ import annotations
 
-import json
-
 import _root  # noqa: F401
 import fire
 
-from common.errors import InputError, install_error_hook
-from common.io.files import write_json
-from common.knobs import as_path, check_knob
-from common.metrics.reader_study import read_sheet, reader_study
+from common.errors import install_error_hook
+from common.knobs import as_path, as_text
 
 
-def main(sheet: str, seed: int = 0, output: str | None = None) -> str:
-    """Area under the ROC curve of each reader with a 95 % bootstrap interval over images, and their mean.
-
-    An area of 0.5 says that the reader cannot tell synthetic images, 1 that they are told without fail.
+def create(
+    real: str,
+    synthetic: str,
+    output: str,
+    key: str | None = None,
+    protocol: str = "kapsner",
+    num_each: int | None = None,
+    seed: int = 0,
+    references: str | None = None,
+    case_pattern: str | None = None,
+    slice: str | None = None,
+    size: int | None = None,
+    overwrite: bool = False,
+) -> None:
+    """A blinded set with as many real as synthetic images, and its key.
 
     Args:
-        sheet: CSV file.
-        seed: of the bootstrap.
-        output: JSON file for the figures, with the points of the curves; nothing is written without it.
-
-    Returns:
-        The table.
+        real: folder of PNG, NIfTI, NRRD or DICOM images.
+        synthetic: another one; of several samples of a case (names as case_sample0) one is drawn.
+        output: folder of the study, for readers.
+        key: CSV file with the truth, not for readers; <output>_key.csv without it.
+        protocol: kapsner (BI-RADS, real or synthetic, anatomy, impression) or mam_e (one rating from 0 to 4).
+        num_each: images of each kind; as many as there are without it.
+        seed: of draw and order.
+        references: CSV file with the columns case and reference (BI-RADS 1 to 6).
+        case_pattern: regular expression whose group is the case in a file's name; other files are passed over.
+        slice: middle, to take the middle axial slice of volumes.
+        size: pixels along the longer side; those of the smallest image without it.
+        overwrite: replace a study that nobody has begun to read.
     """
-    check_knob("seed", seed)
-    found = reader_study(read_sheet(str(sheet)), seed)
-    if output is not None:
-        path = as_path(output)
-        if not path.parent.is_dir():
-            raise InputError(f"output {path}: its folder does not exist; make it, or name another file")
-        write_json(path, json.loads(json.dumps(found).replace("NaN", "null")))
-    return study_table(found)
+    from common.reader_study.study_maker import make_study
+
+    options = {"num_each": num_each, "seed": seed, "references": references, "case_pattern": case_pattern}
+    options |= {"slice": slice, "size": size, "overwrite": overwrite}
+    for line in make_study(as_text(real), as_text(synthetic), output, key, protocol, **options).lines():
+        print(line)
 
 
-def study_table(found: dict) -> str:
-    """The figures of `reader_study` as aligned text."""
-    rows = [["reader", "real", "synthetic", "AUC", "95 % interval", "exact"]]
-    for name, reader in found["readers"].items():
-        counts = [str(reader["n_real"]), str(reader["n_synthetic"])]
-        rows.append([name, *counts, f"{reader['mean']:.3f}", _interval(reader), reader["exact"]])
-    mean = found["mean"]
-    rows.append([f"mean of {mean['n_readers']}", "", "", f"{mean['mean']:.3f}", _interval(mean), ""])
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
-    return "\n".join(line.rstrip() for line in lines)
+def read(
+    study: str, reader: str | None = None, host: str = "127.0.0.1", port: int = 7861, open_browser: bool = True
+) -> None:
+    """The page on which readers answer, in a browser on this machine.
+
+    Args:
+        study: folder of the study.
+        reader: name of the only reader; without it readers enter a name and a word of their own.
+        host: address to listen at; other machines reach the page only if you name one that they can.
+        port: at which the page is served.
+        open_browser: open the page, where there is a screen.
+    """
+    from common.reader_study.server import serve_study
+
+    serve_study(as_text(study), reader, host, port, open_browser)
 
 
-def _interval(value: dict) -> str:
-    return f"{value['low']:.3f} to {value['high']:.3f}"
+def analyse(
+    study: str | None = None,
+    key: str | None = None,
+    output: str | None = None,
+    seed: int = 0,
+    sheet: str | None = None,
+) -> None:
+    """Tables and figures of what the readers answered.
+
+    Args:
+        study: folder of the study with its answers.
+        key: CSV file with the truth.
+        output: folder for the results.
+        seed: of the bootstrap.
+        sheet: CSV file with the columns image, truth, reader and rating (0 surely synthetic to 4 surely real), in the
+            place of study and key.
+    """
+    from common.reader_study.analysis import analyse_study
+
+    analyse_study(study, key, output, seed, sheet)
+    print(f"report: {as_path(output).resolve()}")
 
 
 if __name__ == "__main__":
     install_error_hook()
-    fire.Fire(main)
+    fire.Fire({"create": create, "read": read, "analyse": analyse})

@@ -78,7 +78,7 @@ def serve(
             if host not in LOCAL:
                 print(f"other machines can reach this tool: it listens at {host}", flush=True)
             print(f"OncoSynth {tool}: {address} ({model.name}, {model.device}); Ctrl+C ends it", flush=True)
-            if open_browser and _has_screen():
+            if open_browser and has_screen():
                 webbrowser.open(address)
             while True:
                 time.sleep(1)
@@ -122,6 +122,6 @@ def _is_no_disconnection(record: logging.LogRecord) -> bool:
     return not record.exc_info or type(record.exc_info[1]).__name__ != "ClientDisconnect"
 
 
-def _has_screen() -> bool:
+def has_screen() -> bool:
     screens = ("DISPLAY", "WAYLAND_DISPLAY")
     return sys.platform in ("darwin", "win32") or any(os.environ.get(name) for name in screens)
