@@ -212,7 +212,7 @@ evaluate-mammogram: $(VENV)/.stamp-base
 
 evaluate-segmentation: $(VENV)/.stamp-base $(SEGMENTATION_PHANTOMS)/datalist.json
 	$(RUN) "['$(SEGMENTATION)/inference.json','$(SEGMENTATION)/evaluate.json']" \
-		--input $(SEGMENTATION_PHANTOMS)/datalist.json --output_dir runs/segmentation_evaluation
+		--input $(SEGMENTATION_PHANTOMS)/datalist.json --output_dir runs/segmentation_evaluation --precision bf16
 
 clean:
 	rm -rf demo outputs

@@ -105,7 +105,9 @@ def add_copies(
         lambda name: kept.load(SAMPLE, by_name[SAMPLE][name]),
         lambda name: kept.load(REAL, by_name[REAL][name]),
     )
-    report.figures.append(Figure("Closest pairs", output_dir / COPY_SHEET, "Synthetic, nearest training, difference."))
+    report.figures.append(
+        Figure("Closest pairs, pictures", output_dir / COPY_SHEET, "Synthetic, nearest training, difference.")
+    )
     write_csv(output_dir / COPIES_CSV, found.to_json()["matches"])
 
 

@@ -1,4 +1,4 @@
-"""Dice and HD95 of the masks that a run has written, against those of a datalist."""
+"""Overlap, distance and volume of the masks that a run has written, against those of a datalist."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 
 from ..cohorts.datalist import load_datalist
 from ..errors import InputError
+from ..evaluation.adherence import mask_adherence
 from ..io.volumes import load_volume, same_grid
 from ..metrics.segmentation import mask_scores
 from ..metrics.uncertainty import mean_with_interval
@@ -40,6 +41,7 @@ class MaskEvaluation:
         rows = [self._score(item) for item in self.items]
         facts = {
             "cases": len(rows),
+            "memorisation": "does not apply: no images are made",
             "phase": self.phase,
             "intervals": f"95 % percentile bootstrap over patients, seed {self.seed}",
             **{key: value for key, value in self._shared().items() if key != "algorithm"},
@@ -48,10 +50,12 @@ class MaskEvaluation:
         summary = {
             "Dice": self._mean(rows, "dice"),
             "HD95 (mm)": self._mean(rows, "hd95"),
+            "centre distance (mm)": self._mean(rows, "centre distance"),
+            "volume ratio": self._mean(rows, "volume ratio"),
             "nothing found": sum(row["hd95"] != row["hd95"] for row in rows),
         }
-        report.add("All cases", list(summary), [summary], "HD95 over cases with a predicted tumour.")
-        report.add("Each case", ["case", "dice", "hd95"], rows)
+        report.add("All cases", list(summary), [summary], "HD95 and centres over cases with a predicted tumour.")
+        report.add("Each case", list(rows[0]), rows)
         report.write(self.plan.output_dir)
         return report
 
@@ -70,7 +74,14 @@ class MaskEvaluation:
         if not same_grid(predicted, truth):
             raise InputError(f"case {case}: the label {item['label']} is on another grid than the image; resample it")
         spacing = [float(s) for s in truth.pixdim]
-        return {"case": case, **mask_scores(predicted[0].as_tensor() > 0, truth[0].as_tensor() > 0, spacing)}
+        masks = predicted[0].as_tensor() > 0, truth[0].as_tensor() > 0
+        lying = mask_adherence(*masks, spacing)
+        return {
+            "case": case,
+            **mask_scores(*masks, spacing),
+            "centre distance": lying["distance"],
+            "volume ratio": lying["ratio"],
+        }
 
     def _shared(self) -> dict[str, Any]:
         first = self.plan.provenance[self.items[0]["case"]]

@@ -33,7 +33,7 @@ PREDICTIONS_CSV = "predictions.csv"
 SCORES_NOTE = (
     "Tested on the same real cases; the score of a case is the mean over its images. AUC of more than two classes: "
     "mean over one against the rest. Intervals say how the result depends on the test cases, not on the training "
-    "images."
+    "images; where every case is read right, or none, the bootstrap knows no uncertainty."
 )
 COMPARISON_NOTE = (
     "Baseline: trained on real images. Both are scored on the same cases within each resample. A difference whose "

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from monai.data import MetaTensor
 from monai.transforms import Orientation
+from PIL import Image
 
 from ..errors import InputError
 from ..io.dicom_headers import DICOM_SUFFIXES, DicomSeries, read_series
@@ -149,7 +150,21 @@ def _load_picture(path: Path) -> np.ndarray:
     try:
         return read_picture(path)[0].astype(np.float32)
     except InputError as error:
+        pixels = _without_content(path)
+        if pixels is not None:
+            return pixels
         raise error if str(path) in str(error) else InputError(f"{path}: {error}") from error
+
+
+def _without_content(path: Path) -> np.ndarray | None:
+    """A picture that is black or holds NaN, which no reading of one image takes: an evaluation goes on and says so."""
+    try:
+        with Image.open(path) as picture:
+            pixels = np.asarray(picture, np.float32)
+    except Exception:  # Pillow passes on whatever a damaged file makes its decoders raise
+        return None
+    pixels = pixels[..., 0] if pixels.ndim == 3 and not pixels.any() else pixels
+    return pixels if pixels.ndim == 2 and not (np.isfinite(pixels).all() and pixels.any()) else None
 
 
 def _load_dicom_image(path: Path) -> np.ndarray:

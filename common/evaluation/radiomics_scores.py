@@ -15,12 +15,13 @@ from ..io.files import sha256_of_json, write_json
 from ..metrics.distribution_scores import FRECHET, distribution_scores
 from ..metrics.feature_set import FeatureSet
 from ..metrics.radiomics import DISTANCE_NAME, LEVELS, radiomics_distance, radiomics_vector
+from ..reports.distribution_table import score_rows
 from ..reports.report import Report
 from .cases import mask_on
 from .image_files import ImageFile
 from .image_stream import ImageStream
 
-NAME = "Radiomics"
+NAME, DISTANCE = "Radiomics", "distance"
 Vectors = Sequence[dict[str, float]]
 
 
@@ -60,19 +61,19 @@ def add_radiomics(report: Report, real: Vectors, synthetic: Vectors, region: str
         seed: of bootstrap and floor.
     """
     found = radiomics_distance(real, synthetic)
-    row: dict[str, Any] = {"region": region, "n real": found["n_real"], "n synthetic": found["n_synthetic"]}
-    row["features"] = len(found["features"])
+    described = {"region": region, "features": len(found["features"])}
+    rows: list[dict[str, Any]] = [
+        described | {"n real": found["n_real"], "n synthetic": found["n_synthetic"], DISTANCE: "not defined"}
+    ]
     if np.isfinite(found["distance"]):
         sets = [_features(vectors, found["features"]) for vectors in (real, synthetic)]
         scores = distribution_scores(*(part.standardized_by(sets[0]) for part in sets), seed=seed)
-        score = next(score for score in scores.scores if score.name == FRECHET)
-        row["distance"] = score.value
-        if score.floor is not None:
-            row |= {"synthetic at the floor's n": score.at_floor_n, "floor: real against real": score.floor}
-            row["n of the floor"] = f"{score.floor_n[0]} and {score.floor_n[1]}"
-    else:
-        row["distance"] = "not defined"
-    report.add(NAME, list(row), [row], _note(found))
+        kept = ("n real", "n synthetic", FRECHET)
+        rows = [
+            described | {DISTANCE if name == FRECHET else name: row[name] for name in kept}
+            for row in score_rows(scores)
+        ]
+    report.add(NAME, list(rows[0]), rows, _note(found))
 
 
 def _features(vectors: Vectors, names: Sequence[str]) -> FeatureSet:

@@ -267,7 +267,9 @@ class Suite:
         )
         add_memorisation(report, found, self.gate)
         save_copy_sheet(output / COPY_SHEET, found, streams["synthetic"].named, streams["training"].named)
-        report.figures.append(Figure("Closest pairs", output / COPY_SHEET, "Synthetic, nearest training, difference."))
+        report.figures.append(
+            Figure("Closest pairs, pictures", output / COPY_SHEET, "Synthetic, nearest training, difference.")
+        )
         write_csv(output / COPIES_CSV, found.to_json()["matches"])
         return found
 

@@ -51,7 +51,8 @@ def weighted_frechet(
         values, vectors = torch.linalg.eigh(covariances[0])
         root = vectors * values.clamp(min=0).sqrt()
         shared = float(torch.linalg.eigvalsh(root.T @ covariances[1] @ root).clamp(min=0).sqrt().sum())
-    return float((mean_1 - mean_2) @ (mean_1 - mean_2)) + spread - 2 * shared
+    distance = float((mean_1 - mean_2) @ (mean_1 - mean_2)) + spread - 2 * shared
+    return max(distance, 0.0)  # rounding alone brings it below
 
 
 def weighted_mean(rows: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:

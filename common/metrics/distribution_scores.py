@@ -16,6 +16,8 @@ from .manifold import NEIGHBOURS, judged_by_neighbours, manifold_scores, memoriz
 FRECHET, KID, MMD, MIFID = "FD", "KID", "MMD", "MiFD"
 MANIFOLD = ("precision", "recall", "density", "coverage")
 SCORES = (FRECHET, KID, MMD, *MANIFOLD, MIFID)
+# A mean cosine distance that is rounding alone: every synthetic vector is that of a training image.
+ALL_COPIES = 1e-12
 # Beyond this width a single Fréchet distance takes seconds.
 WIDE = 512
 
@@ -101,6 +103,8 @@ def distribution_scores(
     )
     for name in SCORES:
         score = Score(name, values.get(name), warning=_warning(name, real, synthetic))
+        if name == MIFID and values and name not in values:
+            score.warning = "not defined: every synthetic image has the features of a training or real one"
         if name in at_n:
             score.floor_n, score.at_floor_n, score.floor = numbers, at_n[name], floors[name]
         found.scores.append(score)
@@ -124,7 +128,8 @@ def _values(
     if min(real.count, synthetic.count) > NEIGHBOURS:
         found |= manifold_scores(real.means(), synthetic.means(), NEIGHBOURS, seed)
     penalty = memorization_penalty(synthetic.rows, (training or real).rows)
-    found[MIFID] = {key: value if key == "n" else value / max(penalty, 1e-14) for key, value in frechet.items()}
+    if penalty > ALL_COPIES:
+        found[MIFID] = {key: value if key == "n" else value / penalty for key, value in frechet.items()}
     return found
 
 
@@ -139,7 +144,8 @@ def _plain(real: FeatureSet, other: FeatureSet, training: FeatureSet | None, ban
     if min(real.count, other.count) > NEIGHBOURS:
         judged = judged_by_neighbours(real.means(), other.means())
         found |= {name: float(values.mean()) for name, values in judged.items()}
-    found[MIFID] = frechet / max(memorization_penalty(other.rows, (training or real).rows), 1e-14)
+    penalty = memorization_penalty(other.rows, (training or real).rows)
+    found[MIFID] = frechet / penalty if penalty > ALL_COPIES else math.nan
     return found
 
 

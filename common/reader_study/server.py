@@ -23,7 +23,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
-from ..apps.serving import LOCAL, has_screen, check_port
+from ..apps.serving import LOCAL, check_port, has_screen
 from ..errors import InputError
 from ..knobs import as_path
 from .layout import IMAGES, image_file

@@ -63,7 +63,7 @@ def add_distribution(
         own_units = not isinstance(extractor, RandomConvolutionFeatures)
         for name, sets in comparisons.items():
             scores = distribution_scores_of(sets if own_units else sets.standardized(), seed)
-            rows += [{"extractor": extractor_name, group: name, **row} for row in _rows(scores)]
+            rows += [{"extractor": extractor_name, group: name, **row} for row in score_rows(scores)]
             for score in scores.scores:
                 if score.warning:
                     warnings.setdefault(f"{score.warning} ({extractor_name})", []).append(score.name)
@@ -87,8 +87,8 @@ def scaled(extractor: FeatureExtractor, real: torch.Tensor, other: torch.Tensor)
     return standardize(real, other) if isinstance(extractor, RandomConvolutionFeatures) else (real, other)
 
 
-def _rows(scores: DistributionScores) -> list[dict[str, Any]]:
-    """One row of all images, and one at the floor's numbers where these are others."""
+def score_rows(scores: DistributionScores) -> list[dict[str, Any]]:
+    """One row of all images, and one at the floor's numbers where these are others: `n real`, `n synthetic`, scores."""
     numbers = {"n real": scores.n_real, "n synthetic": scores.n_synthetic}
     whole: dict[str, Any] = numbers | {score.name: score.value or score.warning for score in scores.scores}
     at_floor: dict[str, Any] = {}
@@ -116,9 +116,9 @@ def _note(sets: ComparedSets | None) -> str:
     return (
         f"Lower is better: {FRECHET}, the Fréchet distance, which is FID with the Inception network, biased upward for "
         "few images; KID, cubic kernel, unbiased, around 0 for equal distributions; MMD, squared, Gaussian kernel with "
-        f"the median distance of real vectors for bandwidth, unbiased; {MIFID}, {FRECHET} over the mean smallest "
-        f"cosine distance to {copies} where that is below 0.1 (MiFID). Higher is better: precision, recall, density, "
-        f"coverage with {NEIGHBOURS} neighbours. Intervals: 95 % bootstrap over images, of {FRECHET} around its own "
-        f"mean; above 1000 images the kernels' spread over subsets of 1000. Floor: {source}. Compare a value with the floor of its "
-        "own row."
+        "the median distance of real vectors for bandwidth, unbiased; "
+        f"{MIFID}, {FRECHET} over the mean smallest cosine distance to {copies} where that is below 0.1 (MiFID). "
+        f"Higher is better: precision, recall, density, coverage with {NEIGHBOURS} neighbours. "
+        f"Intervals: 95 % bootstrap over images, of {FRECHET} around its own mean; above 1000 images the kernels' "
+        f"spread over subsets of 1000. Floor: {source}. Compare a value with the floor of its own row."
     )

@@ -9,14 +9,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from monai.transforms import Orientation
 
 from ..errors import InputError
+from ..evaluation.mask_comparison import comparison_row
 from ..io.files import sha256_of_file, sha256_of_json, write_text
 from ..io.volumes import load_volume
 from ..metrics.segmentation import mask_scores
-from ..metrics.uncertainty import mean_with_interval
 from ..reports.report import Report
 from .layout import RECIPE, REPORT_SCORES, Workspace
 from .prediction import predict_crops, trained_folds
@@ -106,20 +105,22 @@ def compare(
     rows_of_csv = []
     for number, scenario in SCENARIOS.items():
         trained = {model: set(trained_folds(workspace, model)) for model in scenario.models}
-        baseline = trained[scenario.models[0]]
-        if not baseline:
+        first = trained[scenario.models[0]]
+        if not first:
             continue
-        models = [model for model in scenario.models if trained[model] & baseline]
+        models = [model for model in scenario.models if trained[model] & first]
         folds = tuple(sorted(set.intersection(*(trained[model] for model in models))))
         if not folds:
-            models, folds = [scenario.models[0]], tuple(sorted(baseline))
+            models, folds = [scenario.models[0]], tuple(sorted(first))
         rows = []
         for model in models:
             key = (model, scenario.test, folds)
             if key not in scores:
                 predict_test(workspace, content, *key, mirroring, device, precision)
                 scores[key] = score_test(workspace, content, *key)
-            rows.append(_row(model, scores[key], scores[(models[0], scenario.test, folds)], seed))
+            baseline = None if model == models[0] else scores[(models[0], scenario.test, folds)]
+            row = comparison_row(scores[key], baseline, seed)
+            rows.append({"trained on": model.replace("_", " + ")} | row)
             rows_of_csv += [
                 {
                     "scenario": number,
@@ -168,30 +169,6 @@ def _training_facts(workspace: Workspace) -> dict[str, Any]:
         "features": sizes["architecture"]["arch_kwargs"]["features_per_stage"],
         "cases sha256": recipes[0]["cases"],
         "weights sha256": sha256_of_json(weights),
-    }
-
-
-def _row(model: str, scores: Sequence[Mapping], baseline: Sequence[Mapping], seed: int) -> dict[str, Any]:
-    """One line of the table; differences are of the same patients, HD95's of those with both."""
-    own, base = ({key: _by_patient(rows, key) for key in ("dice", "hd95")} for rows in (scores, baseline))
-    row: dict[str, Any] = {"trained on": model.replace("_", " + ")}
-    for key, title in (("dice", "Dice"), ("hd95", "HD95 (mm)")):
-        row[title] = mean_with_interval(list(own[key].values()), seed)
-    row["nothing found"] = sum(bool(np.isnan(entry["hd95"])) for entry in scores)
-    for key, title in (("dice", "Dice minus baseline"), ("hd95", "HD95 minus baseline")):
-        differences = [own[key][patient] - base[key][patient] for patient in own[key]]
-        row[title] = "baseline" if scores is baseline else mean_with_interval(differences, seed)
-    return row
-
-
-def _by_patient(rows: Sequence[Mapping[str, Any]], key: str) -> dict[str, float]:
-    """Mean over the cases of each patient where defined."""
-    values: dict[str, list[float]] = {}
-    for row in rows:
-        values.setdefault(row["patient"], []).append(row[key])
-    return {
-        patient: float(np.nanmean(found)) if np.isfinite(found).any() else float("nan")
-        for patient, found in values.items()
     }
 
 

@@ -44,3 +44,15 @@ def test_small_volumes_get_fewer_scales_and_identity_gives_one():
     first, second = pair(1, 1, 16, 16, 8)
     assert float(ms_ssim(first, first, 5.0)) == pytest.approx(1.0)
     assert 0 < float(ms_ssim(first, second, 5.0)) < 1
+
+
+@pytest.mark.parametrize(
+    ("side", "expected"), [(192, 0.9573170012903849), (256, 0.9556937800349433), (48, 0.940444775443404)]
+)
+def test_ms_ssim_equals_torchmetrics_before_it_averaged_mirrored_borders(side, expected):
+    """torchmetrics 1.0.1: multiscale_structural_similarity_index_measure(a, b, data_range=1.0), at 48 pixels with
+    betas=(0.0448, 0.2856, 0.3001) over their sum. Later versions count positions whose window leaves the image."""
+    generator = torch.Generator().manual_seed(5)
+    first, noise = (torch.rand(1, 1, side, side, generator=generator, dtype=torch.float64) for _ in range(2))
+    second = (first + 0.3 * noise).clamp(0, 1)
+    assert float(ms_ssim(first, second, 1.0, window_size=11)) == pytest.approx(expected, rel=1e-5)
