@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 LABEL := .venv-label
+CARD := $(BIN)/python scripts/model_card.py --report
 RUN := $(BIN)/python -m monai.bundle run --config_file
 BRAIN := bundles/brain_tumor_multicontrast_diffusion/configs
 DCE := bundles/breast_dce_contrast_gan/configs
@@ -26,7 +27,7 @@ export HF_HUB_OFFLINE ?= 1
 
 .PHONY: demo test test-paper test-slow test-gpu label label-test lint format doctor weights weights-brain weights-dce \
 	weights-mip weights-mammogram weights-segmentation evaluate evaluate-brain evaluate-dce evaluate-mip \
-	evaluate-mammogram evaluate-segmentation scenarios clean
+	evaluate-mammogram evaluate-segmentation scenarios cards clean
 
 $(VENV)/.stamp-base: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -213,6 +214,23 @@ evaluate-mammogram: $(VENV)/.stamp-base
 evaluate-segmentation: $(VENV)/.stamp-base $(SEGMENTATION_PHANTOMS)/datalist.json
 	$(RUN) "['$(SEGMENTATION)/inference.json','$(SEGMENTATION)/evaluate.json']" \
 		--input $(SEGMENTATION_PHANTOMS)/datalist.json --output_dir runs/segmentation_evaluation --precision bf16
+
+# The generated blocks of the bundles' docs, from the reports of `make evaluate`.
+cards: $(VENV)/.stamp-base
+	$(CARD) runs/brain_tumor_evaluation/report.json --bundle bundles/brain_tumor_multicontrast_diffusion --tables \
+		"['Reconstruction','Adherence to the mask','Order of intensities','Distribution','Diversity','Memorisation']"
+	$(CARD) runs/breast_dce_evaluation/report.json --bundle bundles/breast_dce_contrast_gan --tables "['Images', \
+		'Subtraction images','Lesion boxes, per case','Lesion boxes, pooled','Missed lesions and false enhancement', \
+		'Order of phases','Contrast kinetics','Curve types','Distribution','Memorisation']"
+	$(CARD) runs/breast_mip_evaluation/report.json --bundle bundles/breast_mip_lesion_diffusion --tables "['MS-SSIM', \
+		'Distribution','Adherence to the mask','Lesions that nobody asked for','Class agreement', \
+		'Class agreement of samples against real images','Confusion of classes, real images', \
+		'Confusion of classes, samples','Reconstruction','Memorisation']"
+	$(CARD) runs/mammogram_evaluation/report.json --bundle bundles/mammogram_stable_diffusion --tables \
+		"['Attribute agreement','Combinations never seen','Contrast of painted lesions','Classifier of malignancy', \
+		'Where the classifier looks','MS-SSIM','Distribution','Memorisation']"
+	$(CARD) runs/segmentation_evaluation/report.json --bundle bundles/breast_dce_tumor_segmentation \
+		--tables "['All cases']"
 
 clean:
 	rm -rf demo outputs

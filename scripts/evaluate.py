@@ -90,7 +90,9 @@ def main(
     if isinstance(slices, bool) or not isinstance(slices, int) or slices < 1:
         raise InputError(f"slices={slices}: give a whole number of at least 1")
     for name, value in (("gate", gate), ("copy_threshold", copy_threshold)):
-        if value is not None and (isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1):
+        if value is not None and (
+            isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1
+        ):
             raise InputError(f"{name}={value}: give a number from 0 to 1")
     try:
         torch.zeros(1, device=str(device))

@@ -25,6 +25,7 @@ def create(
     references: str | None = None,
     case_pattern: str | None = None,
     slice: str | None = None,
+    crop: int = 0,
     size: int | None = None,
     overwrite: bool = False,
 ) -> None:
@@ -41,13 +42,14 @@ def create(
         references: CSV file with the columns case and reference (BI-RADS 1 to 6).
         case_pattern: regular expression whose group is the case in a file's name; other files are passed over.
         slice: middle, to take the middle axial slice of volumes.
+        crop: pixels that every image loses along each border.
         size: pixels along the longer side; those of the smallest image without it.
         overwrite: replace a study that nobody has begun to read.
     """
     from common.reader_study.study_maker import make_study
 
     options = {"num_each": num_each, "seed": seed, "references": references, "case_pattern": case_pattern}
-    options |= {"slice": slice, "size": size, "overwrite": overwrite}
+    options |= {"slice": slice, "crop": crop, "size": size, "overwrite": overwrite}
     for line in make_study(as_text(real), as_text(synthetic), output, key, protocol, **options).lines():
         print(line)
 

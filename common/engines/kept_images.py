@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..evaluation.image_stream import middle_slice
-from ..evaluation.memorisation import add_memorisation
+from ..evaluation.memorisation import add_memorisation, copy_rows
 from ..io.files import write_atomically
 from ..io.tables import write_csv
 from ..metrics.copies import find_copies
@@ -108,7 +108,7 @@ def add_copies(
     report.figures.append(
         Figure("Closest pairs, pictures", output_dir / COPY_SHEET, "Synthetic, nearest training, difference.")
     )
-    write_csv(output_dir / COPIES_CSV, found.to_json()["matches"])
+    write_csv(output_dir / COPIES_CSV, copy_rows(found))
 
 
 def add_examples(

@@ -14,7 +14,7 @@ from .image_stream import ImageStream
 from .paired_scores import scales_of, similarity
 
 NAME = "Diversity"
-PAIRS = 200  # of each kind, at most
+PAIRS, VOLUME_PAIRS = 200, 40  # of each kind, at most; MS-SSIM of one pair of volumes takes seconds
 
 
 def add_diversity(
@@ -37,10 +37,11 @@ def add_diversity(
     rng = np.random.default_rng([seed, 5])
     within = [(a, b) for group in conditions.values() for n, a in enumerate(group) for b in group[n + 1 :]]
     owner = {index: case for case, group in conditions.items() for index in group}
+    most = PAIRS if real.survey.spatial_dims == 2 else VOLUME_PAIRS
     pairs = {
-        "synthetic, one condition": (synthetic, 1, _some(within, rng)),
-        "synthetic, different conditions": (synthetic, 1, _different(list(owner), owner, rng)),
-        "real, different cases": (real, 0, _different(range(len(real)), {}, rng)),
+        "synthetic, one condition": (synthetic, 1, _some(within, most, rng)),
+        "synthetic, different conditions": (synthetic, 1, _different(list(owner), owner, most, rng)),
+        "real, different cases": (real, 0, _different(range(len(real)), {}, most, rng)),
     }
     rows: list[dict[str, Any]] = []
     for name, (stream, place, chosen) in pairs.items():
@@ -66,22 +67,24 @@ def add_diversity(
     report.add(NAME, [c for c in columns if any(c in row for row in rows)], rows, note)
 
 
-def _some(pairs: Sequence[tuple[int, int]], rng: np.random.Generator) -> list[tuple[int, int]]:
-    if len(pairs) <= PAIRS:
+def _some(pairs: Sequence[tuple[int, int]], most: int, rng: np.random.Generator) -> list[tuple[int, int]]:
+    if len(pairs) <= most:
         return list(pairs)
-    return [pairs[k] for k in sorted(rng.choice(len(pairs), PAIRS, replace=False))]
+    return [pairs[k] for k in sorted(rng.choice(len(pairs), most, replace=False))]
 
 
-def _different(indices: Sequence[int], owner: Mapping[int, str], rng: np.random.Generator) -> list[tuple[int, int]]:
+def _different(
+    indices: Sequence[int], owner: Mapping[int, str], most: int, rng: np.random.Generator
+) -> list[tuple[int, int]]:
     """Random pairs whose images are of different cases."""
     indices = list(indices)
     found: dict[tuple[int, int], None] = {}
-    for _ in range(10 * PAIRS if len(indices) > 1 else 0):
+    for _ in range(10 * most if len(indices) > 1 else 0):
         a, b = sorted(int(v) for v in rng.choice(len(indices), 2, replace=False))
         first, second = indices[a], indices[b]
         if owner.get(first, first) != owner.get(second, second):
             found[first, second] = None
-        if len(found) == PAIRS:
+        if len(found) == most:
             break
     return list(found)
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from ..metrics.copies import CopyReport
+from ..outputs import COPIES_CSV
 from ..reports.report import Curve, Report
 
 NAME = "Memorisation"
@@ -56,20 +59,26 @@ def add_memorisation(report: Report, found: CopyReport, max_share: float | None 
     closest = [found.matches[k] for k in found.closest]
     report.add(
         "Closest pairs",
-        ["synthetic", "training", "distance", "copy", "flipped along axes", "shift"],
+        ["pair", "distance", "copy", "flipped along axes", "shift"],
         [
             {
-                "synthetic": match.name,
-                "training": match.nearest,
+                "pair": number,
                 "distance": match.pixel_distance,
                 "copy": "yes" if match.pixel_copy else "no",
                 "flipped along axes": ", ".join(map(str, match.flips)) or "none",
                 "shift": ", ".join(map(str, match.shift)),
             }
-            for match in closest
+            for number, match in enumerate(closest, 1)
         ],
+        f"Names of the images are in {COPIES_CSV}, and nowhere in the report.",
     )
     report.facts["memorisation"] = verdict(found, max_share)
+
+
+def copy_rows(found: CopyReport) -> list[dict[str, Any]]:
+    """Every synthetic image with its nearest training image, by name, the closest first; `pair` as in the report."""
+    matches = sorted(found.to_json()["matches"], key=lambda match: match["pixel_distance"])
+    return [{"pair": number, **match} for number, match in enumerate(matches, 1)]
 
 
 def verdict(found: CopyReport, max_share: float | None = None) -> str:

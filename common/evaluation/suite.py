@@ -31,7 +31,7 @@ from .feature_files import PLANES, WHOLE, set_features
 from .image_files import ImageFile, find_images
 from .image_stream import ImageStream, check_sizes, middle_slice, scale_warning
 from .intensity_scale import choose_scale
-from .memorisation import add_memorisation
+from .memorisation import add_memorisation, copy_rows
 from .paired_scores import add_pairs
 from .radiomics_scores import add_radiomics, set_radiomics
 from .survey import Survey, shared_images, survey
@@ -96,6 +96,7 @@ class Suite:
         check_case_pattern(self.case_pattern)
         if self.gate is not None and self.train is None:
             raise InputError("gate: copies are looked for among the training images; name their folder by --train")
+        self._check_output()
         output = make_output_dir(self.output_dir)
         records = output / EVALUATION_RECORDS
         files = {title: self._find(title, folder) for title, folder in self._folders().items() if folder is not None}
@@ -114,6 +115,12 @@ class Suite:
                 "them alike, or give --case_pattern with the part that both share in brackets"
             )
         inside = masks["real"] is not None and masks["synthetic"] is not None
+        if self.masks is not None:
+            counts = [f"{len(found or ())} of {len(streams[title])} {title}" for title, found in masks.items()]
+            report.facts["masks"] = f"of {' and '.join(counts)} images"
+            if not inside:
+                alone = "real" if masks["real"] is None else "synthetic"
+                report.warnings.append(f"masks: none is of a {alone} image; radiomics are those of whole images")
         vectors = [set_radiomics(streams[title], masks[title] if inside else None, records) for title in masks]
         add_radiomics(report, *vectors, "masks" if inside else "whole images", self.seed)
         self._adherence(report, surveys, masks, records)
@@ -131,6 +138,15 @@ class Suite:
         if copies is not None and self.gate is not None:
             check_gate(copies, self.gate, sheet=str(output / COPY_SHEET))
         return report
+
+    def _check_output(self) -> None:
+        place = Path(self.output_dir).resolve()
+        for title, folder in (self._folders() | {"masks": self.masks}).items():
+            if folder is not None and Path(folder).resolve() in (place, *place.parents):
+                raise InputError(
+                    f"output_dir {self.output_dir}: lies in {folder}, which is searched for {title} images with all "
+                    "folders below it; choose another folder"
+                )
 
     def _folders(self) -> dict[str, str | None]:
         return {
@@ -270,7 +286,7 @@ class Suite:
         report.figures.append(
             Figure("Closest pairs, pictures", output / COPY_SHEET, "Synthetic, nearest training, difference.")
         )
-        write_csv(output / COPIES_CSV, found.to_json()["matches"])
+        write_csv(output / COPIES_CSV, copy_rows(found))
         return found
 
     def _sheet(self, report: Report, streams: Mapping[str, ImageStream], output: Path) -> None:

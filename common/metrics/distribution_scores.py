@@ -105,7 +105,7 @@ def distribution_scores(
         score = Score(name, values.get(name), warning=_warning(name, real, synthetic))
         if name == MIFID and values and name not in values:
             score.warning = "not defined: every synthetic image has the features of a training or real one"
-        if name in at_n:
+        if name in at_n and name in floors:
             score.floor_n, score.at_floor_n, score.floor = numbers, at_n[name], floors[name]
         found.scores.append(score)
     return found
@@ -189,7 +189,16 @@ def _against(
         for part in (synthetic, floor)
     ]
     at_n, floors = (_values(real, part, training, bandwidth, seed, resamples) for part in parts)
+    if training is not None and _share_vectors(
+        floor, training
+    ):  # further real images that were trained on copy themselves
+        floors.pop(MIFID, None)
     return at_n, floors, (real.count, count)
+
+
+def _share_vectors(first: FeatureSet, second: FeatureSet) -> bool:
+    known = {row.tobytes() for row in second.rows.numpy()}
+    return any(row.tobytes() in known for row in first.rows.numpy())
 
 
 def _over_splits(values: list[float]) -> dict[str, float]:
@@ -217,8 +226,3 @@ def _warning(name: str, real: FeatureSet, synthetic: FeatureSet) -> str:
             "biased upward; read it beside its floor alone, or KID"
         )
     return ""
-
-
-def is_defined(value: dict[str, float] | None) -> bool:
-    """Whether a score has a finite value."""
-    return value is not None and math.isfinite(value["mean"])

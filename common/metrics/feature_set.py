@@ -63,5 +63,7 @@ class FeatureSet:
 
     def standardized_by(self, reference: FeatureSet) -> FeatureSet:
         """Scaled by the mean and deviation of another set, so that no feature dominates by its unit."""
-        mean, std = reference.rows.mean(0), reference.rows.std(0).clamp(min=1e-8)
+        mean = reference.rows.mean(0)
+        # A single vector has no deviation; what is compared with it then has no score either.
+        std = reference.rows.std(0).clamp(min=1e-8) if len(reference.rows) > 1 else torch.ones_like(mean)
         return FeatureSet((self.rows - mean) / std, self.images)

@@ -62,6 +62,18 @@ class Plane:
     aspect: float = 1.0
 
 
+def cropped(plane: Plane, crop: int) -> Plane:
+    """An image without a border of `crop` pixels.
+
+    Raises:
+        InputError: nothing would be left of it.
+    """
+    if min(plane.pixels.shape) <= 2 * crop:
+        height, width = plane.pixels.shape
+        raise InputError(f"crop={crop}: nothing is left of an image of {height} x {width} pixels; give less")
+    return Plane(plane.pixels[crop : plane.pixels.shape[0] - crop, crop : plane.pixels.shape[1] - crop], plane.aspect)
+
+
 def find_cases(folder: str | Path, case_pattern: str | None = None) -> dict[str, list[Source]]:
     """All images below a folder by case, sorted. Masks and previews are passed over, as are hidden files.
 

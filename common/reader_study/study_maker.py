@@ -23,7 +23,7 @@ from .blinding import FEWEST_LEVELS, Form, blinded, common_form, grey_levels, sa
 from .giveaways import Giveaway, file_facts, strongest_giveaway
 from .layout import IMAGES, image_file
 from .protocols import tasks_of
-from .source_images import MIDDLE, Source, find_cases, load_plane
+from .source_images import MIDDLE, Source, cropped, find_cases, load_plane
 from .study_files import ANSWERS, REAL, REFERENCES, STUDY_JSON, SYNTHETIC
 
 FEW_LEVELS = 64
@@ -68,7 +68,7 @@ class MadeStudy:
         if self.giveaway.p < 0.05:
             told.append(
                 f"warning: a program tells real from synthetic by the {self.giveaway.fact}; prepare both alike, such "
-                "as by cropping them to one shape, and make the study again"
+                "as by --crop 8 (pixels off each border) or by cropping them to one shape, and make the study again"
             )
         return told
 
@@ -84,6 +84,7 @@ def make_study(
     references: str | Path | None = None,
     case_pattern: str | None = None,
     slice: str | None = None,
+    crop: int = 0,
     size: int | None = None,
     overwrite: bool = False,
 ) -> MadeStudy:
@@ -101,6 +102,7 @@ def make_study(
         seed: of draw and order.
         references: CSV file with the columns case and reference (BI-RADS 1 to 6).
         case_pattern, slice: see `find_cases` and `load_plane`.
+        crop: pixels that every image loses along each border: generators often give themselves away at borders.
         size: pixels of the longer side; those of the smallest image if None.
         overwrite: replace a study that nobody has begun to read.
 
@@ -115,6 +117,8 @@ def make_study(
     for name, value in (("num_each", num_each), ("size", size)):
         if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
             raise InputError(f"{name}={value}: give a whole number of at least 1")
+    if isinstance(crop, bool) or not isinstance(crop, int) or crop < 0:
+        raise InputError(f"crop={crop}: give a whole number of pixels, 0 or more")
     output = as_path(output)
     key = output.with_name(output.name + "_key.csv") if key is None else as_path(key)
     _check_places(output, key, overwrite)
@@ -123,7 +127,7 @@ def make_study(
     num_each = _number(num_each, found)
     told = _read_references(references, set().union(*cases.values()))
     chosen = _draw(cases, num_each, seed)
-    planes = [load_plane(source, slice) for _, source in chosen]
+    planes = [cropped(load_plane(source, slice), crop) for _, source in chosen]
     levels = [grey_levels(plane.pixels) for plane in planes]
     if min(levels) < FEWEST_LEVELS:
         path = chosen[levels.index(min(levels))][1].path

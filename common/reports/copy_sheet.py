@@ -39,14 +39,14 @@ def copy_sheet(
         (H, W, 3) uint8.
     """
     rows = []
-    for number in report.closest[:limit]:
+    for place, number in enumerate(report.closest[:limit], 1):
         match = report.matches[number]
         reference = np.asarray(training(match.nearest), np.float32)
         moved = align(np.asarray(synthetic(match.name), np.float32), match, reference.shape)
         # What was moved in from outside is no part of the comparison.
         margin = tuple(slice(abs(s), n - abs(s)) for s, n in zip(match.shift, reference.shape, strict=True))
         left, right = (_normalised(image, image[margin]) for image in (moved, reference))
-        rows.append([_gray(left, -2, 3), _gray(right, -2, 3), _gray(left - right, -2, 2), _caption(match)])
+        rows.append([_gray(left, -2, 3), _gray(right, -2, 3), _gray(left - right, -2, 2), _caption(place, match)])
     found = report.spaces["pixel"]
     title = f"{found.copies['hits']} of {found.copies['n']} are copies (pixel distance <= {found.threshold:.3g})"
     if not rows:
@@ -87,13 +87,12 @@ def _gray(image: np.ndarray, low: float, high: float) -> np.ndarray:
     return np.rint(np.clip((picture - low) / (high - low), 0, 1) * 255).astype(np.uint8)
 
 
-def _caption(match: Match) -> np.ndarray:
-    """What is known of a pair as a picture of text."""
+def _caption(place: int, match: Match) -> np.ndarray:
+    """What is known of a pair as a picture of text; names stay out of what may be shared."""
     words = {True: COPY, False: HONEST}
     lines = [
         words[match.pixel_copy],
-        match.name,
-        f"near {match.nearest}",
+        f"pair {place}",
         f"pixel distance {match.pixel_distance:.4f}",
         f"flip {_axes(match.flips)}, shift {', '.join(map(str, match.shift))}",
     ]

@@ -31,7 +31,9 @@ def test_report_has_the_papers_tables_and_their_anchors(report):
         "FLAIR",
         "all four",
     }
-    assert "not pretrained" in tables["Distribution distance"]["note"]
+    assert [row["contrast"] for row in tables["Distribution"]["rows"]] == ["T1", "T1C", "T2", "FLAIR"]
+    assert any("not pretrained" in warning for warning in content["warnings"])
+    assert "copies of" in content["facts"]["memorisation"]
     assert content["facts"]["held-out cases"] == 1
     markdown = (report / "report.md").read_text()
     assert "| contrast | PSNR | SSIM | MAE |" in markdown

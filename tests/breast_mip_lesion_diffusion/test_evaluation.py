@@ -75,7 +75,7 @@ def test_report_has_its_tables_and_says_what_they_rest_on(report):
     content = json.loads((report / "report.json").read_text())
     assert list(content["tables"]) == [
         "MS-SSIM",
-        "Distribution distance",
+        "Distribution",
         "Adherence to the mask",
         "Lesions that nobody asked for",
         "Class agreement",
@@ -83,16 +83,27 @@ def test_report_has_its_tables_and_says_what_they_rest_on(report):
         "Confusion of classes, real images",
         "Confusion of classes, samples",
         "Reconstruction",
+        "Memorisation",
+        "Closest pairs",
     ]
     facts = content["facts"]
     assert facts["held-out cases"] == 3
     assert len(facts["reader_sha256"]) == len(facts["weights_sha256"]) == 64
-    distribution = content["tables"]["Distribution distance"]
-    assert "not pretrained" in distribution["note"]
-    assert distribution["rows"][2]["KID"] == "needs as many further real cases"
+    assert any("not pretrained" in warning for warning in content["warnings"])
+    first, every = (row for row in content["tables"]["Distribution"]["rows"] if row["n synthetic"] == 3)
+    assert first["KID"] != every["KID"]
+    assert "copies of" in facts["memorisation"]
     assert [row["n"] for row in content["tables"]["Lesions that nobody asked for"]["rows"]] == [2, 1]
     assert "nan" not in (report / "report.json").read_text().lower()
-    for name in ("report.md", "confusion.png", "samples.png", "cases.csv"):
+    for name in (
+        "report.md",
+        "report.html",
+        "copies.csv",
+        "closest_pairs.png",
+        "confusion.png",
+        "samples.png",
+        "cases.csv",
+    ):
         assert (report / name).is_file()
     assert len(list(csv.DictReader((report / "lesions.csv").open()))) == 2 * (2 + 1 + 1)
 
@@ -101,7 +112,7 @@ def test_steps_compare_with_the_spread_of_the_reference(knobs, tmp_path):
     settings = "[['ddim', 4], ['dpm', 2]]"
     run_bundle(STEPS, bundle=BREAST_MIP, output_dir=tmp_path, step_settings=settings, num_seeds=2, **knobs)
     tables = json.loads((tmp_path / "report.json").read_text())["tables"]
-    rows = tables["KID, random_convolutions"]["rows"]
+    rows = tables["KID, random"]["rows"]
     assert [(row["sampler"], row["steps"]) for row in rows] == [("ddim", 4), ("dpm", 2)]
     assert rows[0]["against the reference"] == "the reference"
     assert set(rows[0]) == set(rows[1]) == {"sampler", "steps", "mean", "SD", "min", "max", "against the reference"}

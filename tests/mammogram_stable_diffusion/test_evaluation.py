@@ -83,15 +83,18 @@ def test_report_has_its_tables_and_says_what_they_rest_on(report):
         "Classifier of malignancy",
         "Where the classifier looks",
         "MS-SSIM",
-        "Distribution distance",
+        "Distribution",
+        "Memorisation",
+        "Closest pairs",
     ]
     facts = content["facts"]
     assert {len(facts[name]) for name in ("weights_sha256", "reader_sha256", "cad_sha256")} == {64}
     assert facts["sentences, seen and unseen"] == [4, 4]
     assert facts["paintings"] == 2
-    assert "not pretrained" in content["tables"]["Distribution distance"]["note"]
-    assert [row["n"] for row in content["tables"]["Distribution distance"]["rows"]] == [4, 4]
-    for name in ("report.md", "samples.png", "cad_figure.png", "cases.csv", "lesions.csv"):
+    assert any("not pretrained" in warning for warning in content["warnings"])
+    assert content["tables"]["Distribution"]["rows"][0]["n synthetic"] == 4
+    assert "copies of" in facts["memorisation"]
+    for name in ("report.md", "report.html", "copies.csv", "samples.png", "cad_figure.png", "cases.csv", "lesions.csv"):
         assert (report / name).is_file()
     assert "PhantomMG" not in (report / "report.md").read_text()
 

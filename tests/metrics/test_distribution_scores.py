@@ -47,6 +47,7 @@ class TestFeatureSet:
         scaled = images(50, shift=3.0).standardized_by(images(50, shift=3.0))
         assert torch.allclose(scaled.rows.mean(0), torch.zeros(4), atol=1e-5)
         assert torch.allclose(scaled.rows.std(0), torch.ones(4), atol=1e-5)
+        assert images(5).standardized_by(images(1)).rows.isfinite().all()
 
 
 class TestFrechet:
@@ -265,7 +266,7 @@ class TestFloor:
         assert score_of(scores, FRECHET).floor_n == (20, 9)
 
     def test_the_bias_of_few_images_is_the_same_beside_the_floor(self):
-        """With 8 features and 12 images the distance of one distribution is far from 0, and equally far for the floor."""
+        """With 8 features and 12 images the distance of one distribution is far from 0; the floor's is as far."""
         scores = distribution_scores(images(24, 8, seed=1), images(200, 8, seed=2), resamples=20, splits=40)
         found = score_of(scores, FRECHET)
         assert found.floor["mean"] > 1

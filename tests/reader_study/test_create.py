@@ -296,3 +296,20 @@ def test_the_command_line(real, synthetic, tmp_path):
     assert lines[2].startswith("what tells most without looking: ")
     assert (tmp_path / "2024_key.csv").is_file() and (tmp_path / "2024_key.png").is_file()
     assert "exists already" in error_line(run_script("reader_study.py", *command, check=False))
+
+
+def test_a_border_that_tells_is_cropped_away(tmp_path):
+    """Synthetic images with a bright corner, as decoders make, are told apart by it unless borders are cut off."""
+    real, synthetic = write_floats(tmp_path / "real", 12, 64), write_floats(tmp_path / "synthetic", 12, 64, first=100)
+    for path in synthetic.rglob("*.nii.gz"):
+        image = nibabel.load(path)
+        values = image.get_fdata()
+        values[:2, :2] = values.max()
+        nibabel.save(nibabel.Nifti1Image(values.astype(np.float32), image.affine), path)
+    whole = make_study(real, synthetic, tmp_path / "whole", tmp_path / "whole.csv")
+    cropped = make_study(real, synthetic, tmp_path / "cropped", tmp_path / "cropped.csv", crop=4)
+    assert whole.giveaway.p < 0.05
+    assert cropped.giveaway.p > 0.05
+    assert cropped.form.size == (56, 56)
+    with pytest.raises(InputError, match="crop=32: nothing is left"):
+        make_study(real, synthetic, tmp_path / "none", tmp_path / "none.csv", crop=32)
