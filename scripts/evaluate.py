@@ -89,6 +89,8 @@ def main(
     check_knob("seed", seed)
     if isinstance(slices, bool) or not isinstance(slices, int) or slices < 1:
         raise InputError(f"slices={slices}: give a whole number of at least 1")
+    if paired not in (None, True, False):
+        raise InputError(f"paired={paired}: give True or False")
     for name, value in (("gate", gate), ("copy_threshold", copy_threshold)):
         if value is not None and (
             isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1

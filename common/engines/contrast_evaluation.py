@@ -18,6 +18,7 @@ from ..outputs import CASES_CSV, KINETICS_COHORT, KINETICS_CSV, KINETICS_LESIONS
 from ..reports.contrast_tables import FeatureRecords, add_all_tables
 from ..reports.contrast_values import write_case_values, write_lesion_values
 from ..reports.kinetics_plots import cohort_chart, lesion_chart, save_chart
+from ..reports.mip_pictures import display
 from ..reports.report import Figure, Report
 from ..transforms.breast_mask import breast_mask
 from .case_records import CaseRecords
@@ -228,5 +229,5 @@ class ContrastEvaluation:
 
 
 def subtraction_mip(phases: torch.Tensor, pre: torch.Tensor) -> np.ndarray:
-    """Maximum intensity projection along Z of the first phase minus pre-contrast, (X, Y), from (P or 1, X, Y, Z)."""
-    return (phases[0] - pre[0]).amax(-1).numpy()
+    """Axial MIP of the first phase minus pre-contrast as a picture (H, W), from (P, X, Y, Z) and (1, X, Y, Z)."""
+    return display((phases[0] - pre[0]).amax(-1).numpy())

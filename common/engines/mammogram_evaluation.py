@@ -16,7 +16,7 @@ import numpy as np
 from tqdm import tqdm
 
 from ..errors import InputError
-from ..io.files import make_output_dir
+from ..io.files import make_output_dir, sha256_of_json
 from ..metrics.mammogram_attributes import DensityScale
 from ..outputs import CAD_FIGURE, CASES_CSV, LESIONS_CSV, SAMPLES_SHEET
 from ..reports.heat_map_pictures import save_heat_map_figure
@@ -138,14 +138,19 @@ class MammogramEvaluation:
     def collect(self) -> Records:
         """Every record of the evaluation, made now where it is not there yet."""
         scale = self.density_scale()
-        real = self._each("real", self.items, lambda item: self.judge_real(item, scale), "real images")
-        real_unseen = self._each("real", self.unseen_items, lambda item: self.judge_real(item, scale), "unseen, real")
+        measured_by = None if scale is None else sha256_of_json({name: list(cuts) for name, cuts in scale.cuts.items()})
+        real = self._each(["real", measured_by], self.items, lambda item: self.judge_real(item, scale), "real images")
+        real_unseen = self._each(
+            ["real", measured_by], self.unseen_items, lambda item: self.judge_real(item, scale), "unseen, real"
+        )
         floor, training = (
             self._each("floor", part, self.real_features, title)
             for part, title in ((self.floor_sample(), "real floor"), (self.training_items, "training images"))
         )
         drawn = {
-            group: self._each("drawn", requests, lambda request: self.judge_drawn(request, scale), f"drawing, {group}")
+            group: self._each(
+                ["drawn", measured_by], requests, lambda request: self.judge_drawn(request, scale), f"drawing, {group}"
+            )
             for group, requests in self.requests.items()
         }
         return Records(real, real_unseen, floor, training, drawn[SEEN], drawn[UNSEEN], self._painted(), scale)
@@ -233,7 +238,7 @@ class MammogramEvaluation:
             explained += "heat_maps" in found[-1]
         return found
 
-    def _each(self, kind: str, items: Sequence[Mapping[str, Any]], make: Any, title: str) -> list[dict[str, Any]]:
+    def _each(self, kind: Any, items: Sequence[Mapping[str, Any]], make: Any, title: str) -> list[dict[str, Any]]:
         return [self.records.get_or_make(kind, item, make) for item in tqdm(items, desc=title, unit="case")]
 
     def real_similarities(self) -> list[float]:

@@ -26,7 +26,7 @@ from ..metrics.paired import mae, psnr, ssim
 from ..metrics.ssim import ms_ssim
 from ..outputs import CASES_CSV, CONFUSION_CHART, LESIONS_CSV, SAMPLES_SHEET
 from ..reports.confusion_chart import save_confusion_chart
-from ..reports.mip_pictures import class_picture, legend, mip_picture, outlined
+from ..reports.mip_pictures import class_picture, display, legend, mip_picture, outlined
 from ..reports.mip_tables import add_all_tables, pooled_confusion
 from ..reports.mip_values import write_case_values, write_lesion_values
 from ..reports.pictures import mosaic, save_png
@@ -184,7 +184,7 @@ class MipEvaluation:
     def real_features(self, item: Mapping[str, Any]) -> dict[str, Any]:
         """Features of a case's real image, which is kept."""
         image = self.load(item)["image"]
-        self.kept.keep(REAL, item, unit_scale(image)[0].numpy())
+        self.kept.keep(REAL, item, display(unit_scale(image)[0].numpy()))
         return {"real_features": self.features(image[None])}
 
     @torch.no_grad()
@@ -197,8 +197,8 @@ class MipEvaluation:
         seeds = [sample_seed(self.seed, item["case"], k) for k in range(self.num_samples)]
         samples = self.sample(loaded["label"][None].expand(self.num_samples, -1, -1, -1), seeds)
         self._draw(item, loaded, samples)
-        self.kept.keep(SAMPLE, item, unit_scale(samples[0])[0].numpy())
-        self.kept.keep(REAL, item, unit_scale(image)[0].numpy())
+        self.kept.keep(SAMPLE, item, display(unit_scale(samples[0])[0].numpy()))
+        self.kept.keep(REAL, item, display(unit_scale(image)[0].numpy()))
         span, everywhere = torch.tensor([MIP_RANGE[1] - MIP_RANGE[0]]), torch.ones_like(lesions)
         regions = {"image": everywhere, "lesions": lesions}
         return {

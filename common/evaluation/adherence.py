@@ -81,8 +81,10 @@ def add_adherence(report: Report, scores: Mapping[str, Sequence[Mapping[str, Any
     rows = []
     for title, found in scores.items():
         clusters = [row["case"] for row in found]
-        hits = [int(row["dice"] > 0) for row in found]
-        row: dict[str, Any] = {"images": title, "found": share_with_interval(hits, [1] * len(hits), seed)}
+        cases = list(dict.fromkeys(clusters))
+        hits = [sum(row["dice"] > 0 for row in found if row["case"] == case) for case in cases]
+        row: dict[str, Any] = {"images": title}
+        row["found"] = share_with_interval(hits, [clusters.count(case) for case in cases], seed)
         for key, column in zip(("dice", "distance", "ratio"), COLUMNS[2:], strict=False):
             values = np.array([entry[key] for entry in found], float)
             row[column] = clustered_with_interval(clusters, lambda k, v=values: _mean(v[k]), seed)

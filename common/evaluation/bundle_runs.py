@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..errors import InputError
-from ..io.files import make_output_dir, sha256_of_file, sha256_of_json, write_json
+from ..io.files import make_output_dir, sha256_of_file, sha256_of_json, sha256_of_source, write_json
 from ..io.volumes import VOLUME_SUFFIXES, case_name, find_volumes, volume_suffix
 from .image_files import VOLUME, ImageFile
 
@@ -54,7 +54,8 @@ def run_bundle(bundle: str | Path, files: Sequence[ImageFile], folder: Path, dev
     if other is not None:
         raise InputError(f"segmenter: {other.name} is no volume file; bundles read {', '.join(VOLUME_SUFFIXES)}")
     places = {f"image{number:05d}": file for number, file in enumerate(files)}
-    state = sha256_of_json([bundle_weights(bundle), [[f.name, sha256_of_file(f.source)] for f in files]])
+    configs = sha256_of_source(bundle / "configs")
+    state = sha256_of_json([bundle_weights(bundle), configs, [[f.name, sha256_of_file(f.source)] for f in files]])
     masks = folder / "masks"
     record = folder / RECORD
     if not (record.is_file() and json.loads(record.read_text()) == {"state": state}):

@@ -13,6 +13,8 @@ from .image_files import PICTURE, ImageFile
 from .image_stream import resampled
 from .survey import Survey
 
+LABELS = 20  # more different values than these are shades, not labels
+
 
 def case_of(file: ImageFile, pattern: str | None) -> str:
     """The case that an image is of: the pattern's first group in its name, or without a pattern the end of the name.
@@ -90,8 +92,8 @@ def mask_on(file: ImageFile, shape: tuple[int, ...], size: tuple[int, ...] | Non
 def load_mask(file: ImageFile) -> np.ndarray:
     """A mask as bool, laid out as `ImageFile.load` lays out its image.
 
-    Volume files: not 0. Pictures: above half of the format's range where they are grey, any colour where they are not;
-    pictures of few small whole numbers (labels) not 0.
+    Volume files, and pictures of up to 20 different values (labels, colours): not 0. Pictures with more shades, whose
+    edges are soft: above half of their brightest value.
 
     Raises:
         InputError: unreadable.
@@ -100,10 +102,12 @@ def load_mask(file: ImageFile) -> np.ndarray:
         return file.load() > 0
     try:
         with Image.open(file.source) as picture:
-            values = np.asarray(picture.convert("RGB") if picture.mode in ("P", "RGBA", "RGB") else picture)
+            coloured = picture.mode in ("P", "RGB", "RGBA")
+            grey = picture.convert("L") if picture.mode == "LA" else picture
+            values = np.asarray(picture.convert("RGB") if coloured else grey)
     except OSError as error:
         raise InputError(f"{file.source}: cannot be read as a picture; copy it again from the source") from error
-    if values.ndim == 3:
+    if coloured:
         values = values.max(-1)
-    top = values.max(initial=0)
-    return values > (top / 2 if top > 20 else 0)
+    shades = np.unique(values).size > LABELS
+    return values > (values.max(initial=0) / 2 if shades else 0)

@@ -21,7 +21,7 @@ def add_diversity(
     report: Report,
     real: ImageStream,
     synthetic: ImageStream,
-    conditions: Mapping[str, Sequence[int]],
+    cases: tuple[Mapping[str, Sequence[int]], Mapping[str, Sequence[int]]],
     features: tuple[FeatureSet, FeatureSet] | None = None,
     seed: int = 0,
 ) -> None:
@@ -30,18 +30,17 @@ def add_diversity(
     Args:
         report: gets it.
         real, synthetic: the sets.
-        conditions: synthetic images of each condition (case).
+        cases: real images of each case, and synthetic images of each condition.
         features: of real and synthetic images, on one scale; None to leave distances of features out.
         seed: of the pairs that are drawn, and of the bootstrap.
     """
     rng = np.random.default_rng([seed, 5])
-    within = [(a, b) for group in conditions.values() for n, a in enumerate(group) for b in group[n + 1 :]]
-    owner = {index: case for case, group in conditions.items() for index in group}
+    owners = [{index: case for case, group in part.items() for index in group} for part in cases]
     most = PAIRS if real.survey.spatial_dims == 2 else VOLUME_PAIRS
     pairs = {
-        "synthetic, one condition": (synthetic, 1, _some(within, most, rng)),
-        "synthetic, different conditions": (synthetic, 1, _different(list(owner), owner, most, rng)),
-        "real, different cases": (real, 0, _different(range(len(real)), {}, most, rng)),
+        "synthetic, one condition": (synthetic, 1, _alike(list(cases[1].values()), most, rng)),
+        "synthetic, different conditions": (synthetic, 1, _different(owners[1], most, rng)),
+        "real, different cases": (real, 0, _different(owners[0], most, rng)),
     }
     rows: list[dict[str, Any]] = []
     for name, (stream, place, chosen) in pairs.items():
@@ -67,22 +66,26 @@ def add_diversity(
     report.add(NAME, [c for c in columns if any(c in row for row in rows)], rows, note)
 
 
-def _some(pairs: Sequence[tuple[int, int]], most: int, rng: np.random.Generator) -> list[tuple[int, int]]:
-    if len(pairs) <= most:
-        return list(pairs)
-    return [pairs[k] for k in sorted(rng.choice(len(pairs), most, replace=False))]
+def _alike(groups: Sequence[Sequence[int]], most: int, rng: np.random.Generator) -> list[tuple[int, int]]:
+    """Pairs of images of one case, spread over the cases, at random where there are more."""
+    several = [group for group in groups if len(group) > 1]
+    found: dict[tuple[int, int], None] = {}
+    for _ in range(10 * most if several else 0):
+        group = several[int(rng.integers(len(several)))]
+        a, b = sorted(int(v) for v in rng.choice(len(group), 2, replace=False))
+        found[group[a], group[b]] = None
+        if len(found) == most:
+            break
+    return sorted(found)
 
 
-def _different(
-    indices: Sequence[int], owner: Mapping[int, str], most: int, rng: np.random.Generator
-) -> list[tuple[int, int]]:
+def _different(owner: Mapping[int, str], most: int, rng: np.random.Generator) -> list[tuple[int, int]]:
     """Random pairs whose images are of different cases."""
-    indices = list(indices)
+    indices = sorted(owner)
     found: dict[tuple[int, int], None] = {}
     for _ in range(10 * most if len(indices) > 1 else 0):
-        a, b = sorted(int(v) for v in rng.choice(len(indices), 2, replace=False))
-        first, second = indices[a], indices[b]
-        if owner.get(first, first) != owner.get(second, second):
+        first, second = (indices[k] for k in sorted(int(v) for v in rng.choice(len(indices), 2, replace=False)))
+        if owner[first] != owner[second]:
             found[first, second] = None
         if len(found) == most:
             break

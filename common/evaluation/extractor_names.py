@@ -10,6 +10,7 @@ from ..metrics.pretrained_features import load_extractor
 
 TORCHSCRIPT_SUFFIXES = (".pt", ".pth", ".ts")
 VOLUMES = "@3d"
+SINGLE = "1ch"
 
 
 def parse_extractors(
@@ -19,8 +20,8 @@ def parse_extractors(
 
     Args:
         names: one or a list of: a name that `load_extractor` knows; `inception@64` for one of its layers;
-            `network.pt@sha256` for a TorchScript network. `@3d` at the end of `random` or a TorchScript network takes
-            volumes as a whole.
+            `network.pt@sha256` for a TorchScript network that takes three equal channels, with `@1ch` behind it for one
+            that takes a single channel. `@3d` at the end of `random` or a TorchScript network takes volumes as a whole.
         device: where they run.
         seed: of random convolutions.
         spatial_dims: of random convolutions and TorchScript networks: 2 for images and slices, 3 for volumes.
@@ -28,8 +29,9 @@ def parse_extractors(
     Raises:
         InputError: no name, a name twice, or as `load_extractor`.
     """
-    given = names.split(",") if isinstance(names, str) else list(names)
-    words = [str(name).strip() for name in given if str(name).strip()]
+    # A list with an @ in it reaches us as text, brackets and all.
+    given = names.strip().strip("[]()").split(",") if isinstance(names, str) else list(names)
+    words = [word for word in (str(name).strip().strip("'\"") for name in given) if word]
     if not words:
         raise InputError("extractors: name at least one, such as random or inception; see docs/extractors.md")
     found: dict[str, FeatureExtractor] = {}
@@ -46,8 +48,9 @@ def _parse(word: str, device: str, seed: int, spatial_dims: int) -> tuple[str, F
     name, _, detail = plain.partition("@")
     spatial_dims = 3 if plain != word else spatial_dims
     if name.lower().endswith(TORCHSCRIPT_SUFFIXES):
-        title = name.rsplit("/", 1)[-1]
-        return title, load_extractor("torchscript", name, detail or None, device=device, spatial_dims=spatial_dims)
+        sha256 = detail.removesuffix(SINGLE).strip("@")
+        options = {"channels": 1 if detail.endswith(SINGLE) else 3, "spatial_dims": spatial_dims}
+        return name.rsplit("/", 1)[-1], load_extractor("torchscript", name, sha256 or None, device=device, **options)
     if plain != word and name != "random":
         raise InputError(f"extractors: {word}: leave out {VOLUMES}; {name} knows whether it takes images or volumes")
     if detail and not detail.isdigit():

@@ -46,7 +46,7 @@ def set_features(
             f"extractor {extractor.name}: takes volumes, the {stream.survey.title} images are two-dimensional"
         )
     planes = PLANES if stream.survey.spatial_dims == 3 and extractor.spatial_dims == 2 else (WHOLE,)
-    facts = [extractor.sha256, stream.survey.sha256, stream.scale.words, stream.size, slices, planes]
+    facts = [extractor.name, extractor.sha256, stream.survey.sha256, stream.scale.words, stream.size, slices, planes]
     folder = make_output_dir(records / f"features_{sha256_of_json(facts)[:16]}")
     chunks = range(0, len(stream), CHUNK)
     for start in tqdm(chunks, desc=f"features of {stream.survey.title} images", unit="chunk", disable=len(chunks) < 2):

@@ -17,7 +17,7 @@ from ..errors import InputError
 from ..io.dicom_headers import DICOM_SUFFIXES, DicomSeries, read_series
 from ..io.dicom_pixels import read_dicom, stored_pixels
 from ..io.dicom_series import load_series
-from ..io.dicom_window import is_inverted
+from ..io.dicom_window import is_inverted, stored_range
 from ..io.mammogram_pictures import PICTURE_SUFFIXES, read_picture
 from ..io.volumes import VOLUME_SUFFIXES, case_name, load_volume, volume_suffix
 
@@ -172,9 +172,11 @@ def _load_dicom_image(path: Path) -> np.ndarray:
     pixels = stored_pixels(dataset, path)
     if pixels.ndim == 3:
         raise InputError(f"{path}: is in colour; grey images are compared")
+    if is_inverted(dataset):
+        pixels = np.float32(sum(stored_range(dataset))) - pixels
     values = pixels.astype(np.float32) * float(dataset.get("RescaleSlope") or 1)
     values += float(dataset.get("RescaleIntercept") or 0)
-    return values.max() - values if is_inverted(dataset) else values
+    return values
 
 
 def _display_order(volume: MetaTensor) -> np.ndarray:

@@ -11,6 +11,7 @@ import torch
 from torch.nn import functional
 
 from ..errors import InputError
+from ..reports.mip_pictures import display
 from .intensity_scale import IntensityScale
 from .survey import Survey
 
@@ -62,7 +63,7 @@ def middle_slice(image: np.ndarray) -> np.ndarray:
     """An image as it is; of a volume in RAS the middle axial slice, as viewers show it."""
     if image.ndim == 2:
         return image
-    return np.ascontiguousarray(np.rot90(image[:, :, image.shape[2] // 2]))
+    return display(image[:, :, image.shape[2] // 2])
 
 
 def check_sizes(surveys: Sequence[Survey], size: Any) -> tuple[int, ...] | None:

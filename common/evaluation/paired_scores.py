@@ -33,7 +33,7 @@ def pair_scores(
     Args:
         first, second: synthetic and real image, (H, W) or (X, Y, Z), on [0, 1].
         lesion: bool mask of that shape; None or empty where there is none.
-        learned: LPIPS; of images alone.
+        learned: LPIPS; of volumes the mean over axial slices.
 
     Returns:
         `image`, `body` and, where there is one, `lesion`, each with `MAE`, `PSNR` (dB, data range 1) and `SSIM`;
@@ -52,7 +52,7 @@ def pair_scores(
         found[name] = {"MAE": float(mae(image, reference, region)), "PSNR": float(psnr(image, reference, region, span))}
         found[name]["SSIM"] = float(ssim(image, reference, region, span, window)) if side >= window else float("nan")
     found[IMAGE]["MS-SSIM"] = similarity(first, second)
-    if learned is not None and first.ndim == 2:
+    if learned is not None:
         found[IMAGE]["LPIPS"] = float(learned(image[None], reference[None]))
     return found
 

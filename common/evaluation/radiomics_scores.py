@@ -85,7 +85,8 @@ def _note(found: Mapping[str, Any]) -> str:
     dropped = ", ".join(f"{name} ({reason})" for name, reason in found["dropped"].items())
     sentences = [
         f"{DISTANCE_NAME}: first-order, co-occurrence and, in masks, shape features on the report's intensity scale in "
-        f"{LEVELS} grey levels, each scaled by the real set's mean and deviation.",
+        f"{LEVELS} grey levels, each scaled by the real set's mean and deviation. Shapes are measured in pixels or "
+        "voxels, not millimetres.",
         f"Left out: {dropped}." if dropped else "",
         *(f"{note[0].upper()}{note[1:]}." for note in found["notes"]),
     ]

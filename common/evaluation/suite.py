@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -37,6 +38,8 @@ from .radiomics_scores import add_radiomics, set_radiomics
 from .survey import Survey, shared_images, survey
 
 logger = logging.getLogger(__name__)
+# What bundles and cohorts write beside their images.
+HELPERS = re.compile(r"(^|/)preview$|[_-](mask|seg|label|samples)$|\.seg$", re.IGNORECASE)
 SHEET_IMAGES = 16
 
 
@@ -107,13 +110,17 @@ class Suite:
         streams = {title: ImageStream(found, scale, size) for title, found in surveys.items()}
         report = Report("Evaluation of synthetic images", self._facts(streams))
         report.warnings += self._warnings(surveys)
-        features = self._distribution(report, streams, records)
         masks = {title: self._masks(surveys[title]) for title in ("real", "synthetic")}
         if self.masks is not None and not any(masks.values()):
             raise InputError(
                 f"masks {self.masks}: no mask has the name of an image (such as {surveys['real'].files[0].stem}); name "
                 "them alike, or give --case_pattern with the part that both share in brackets"
             )
+        if self.segmenter is not None and masks["synthetic"] is None:
+            raise InputError("segmenter: what synthetic images should show is said by --masks; name their folder")
+        if self.classifier is not None and not self.classifier.knows(streams["synthetic"], self.case_pattern):
+            raise InputError("classes: no synthetic image is of a case in it; see --case_pattern")
+        features = self._distribution(report, streams, records)
         inside = masks["real"] is not None and masks["synthetic"] is not None
         if self.masks is not None:
             counts = [f"{len(found or ())} of {len(streams[title])} {title}" for title, found in masks.items()]
@@ -130,7 +137,8 @@ class Suite:
         first = next(iter(features.values()), {})
         plane = next((name for name in (WHOLE, PLANES[-1]) if name in first), None)
         vectors = (first[plane].real, first[plane].synthetic) if plane else None
-        add_diversity(report, streams["real"], streams["synthetic"], conditions, vectors, self.seed)
+        real_cases = indices_by_case(surveys["real"], self.case_pattern)
+        add_diversity(report, streams["real"], streams["synthetic"], (real_cases, conditions), vectors, self.seed)
         copies = self._copies(report, streams, first.get(plane) if plane else None, output) if self.train else None
         self._sheet(report, streams, output)
         paths = report.write(output)
@@ -157,10 +165,17 @@ class Suite:
         }
 
     def _find(self, title: str, folder: str) -> list[ImageFile]:
+        pattern = self.patterns.get(title)
         try:
-            return find_images(folder, self.patterns.get(title))
+            found = find_images(folder, pattern)
         except InputError as error:
             raise InputError(f"{title}: {error}") from error
+        if title == "masks" or pattern is not None and not pattern.startswith("*."):
+            return found
+        kept = [file for file in found if not HELPERS.search(file.name)]
+        if kept and len(kept) < len(found):
+            logger.warning(f"{title}: {len(found) - len(kept)} masks and previews are left out; a pattern names others")
+        return kept or found
 
     def _facts(self, streams: Mapping[str, ImageStream]) -> dict[str, Any]:
         facts: dict[str, Any] = {"synthetic": True, **self.facts}
@@ -171,6 +186,8 @@ class Suite:
         facts["resampled to"] = "x".join(map(str, size)) if size else "nothing was resampled"
         facts["intensity scale"] = streams["real"].scale.words
         facts["seed"] = self.seed
+        if self.learned is not None:
+            facts["LPIPS network"] = f"{self.learned.name}, sha256 {self.learned.sha256}"
         return facts
 
     def _warnings(self, surveys: Mapping[str, Survey]) -> list[str]:
@@ -211,8 +228,21 @@ class Suite:
             }
         if compared:
             group = "plane" if streams["real"].survey.spatial_dims == 3 else "images"
-            add_distribution(report, compared, self.extractors, group, self.seed)
+            scored = compared
+            if self.case_pattern is not None:
+                cases = {title: self._case_numbers(stream.survey) for title, stream in streams.items()}
+                scored = {
+                    name: {plane: sets.by_case(cases) for plane, sets in planes.items()}
+                    for name, planes in compared.items()
+                }
+                report.facts["n of distribution scores"] = "cases, by case_pattern; images of a case are drawn together"
+            add_distribution(report, scored, self.extractors, group, self.seed)
         return compared
+
+    def _case_numbers(self, images: Survey) -> list[int]:
+        """The case of each image as a number, in the order in which cases first occur."""
+        numbers: dict[str, int] = {}
+        return [numbers.setdefault(case_of(file, self.case_pattern), len(numbers)) for file in images.files]
 
     def _masks(self, images: Survey) -> dict[int, ImageFile] | None:
         """The masks of a set by number; None where there are none at all, or none of this set's cases."""
@@ -232,6 +262,13 @@ class Suite:
         there = any(case_of(file, self.case_pattern) in shared for file in synthetic.survey.files)
         if self.paired is False or (self.paired is None and not there):
             return
+        cases = indices_by_case(real.survey, self.case_pattern)
+        several = next((case for case, found in cases.items() if len(found) > 1), None)
+        if self.paired is None and several is not None:
+            report.warnings.append(f"pairs are left out: case {several} has several real images")
+            return
+        if self.paired is None and self.case_pattern is None:
+            report.warnings.append("pairs rest on equal file names alone; --paired False leaves them out")
         rows = add_pairs(report, real, synthetic, self.case_pattern, masks, self.learned, self.seed)
         write_csv(output / CASES_CSV, rows)
 
@@ -245,8 +282,6 @@ class Suite:
         if self.segmenter is None:
             return
         weights = bundle_weights(self.segmenter)
-        if masks["synthetic"] is None:
-            raise InputError("segmenter: what synthetic images should show is said by --masks; name their folder")
         scores = {}
         for title in ("synthetic", "real"):
             chosen = masks[title]
@@ -280,6 +315,9 @@ class Suite:
             streams.get("validation"),
             vectors,
             threshold=self.copy_threshold,
+            training_groups=None
+            if self.case_pattern is None
+            else [case_of(file, self.case_pattern) for file in streams["training"].survey.files],
         )
         add_memorisation(report, found, self.gate)
         save_copy_sheet(output / COPY_SHEET, found, streams["synthetic"].named, streams["training"].named)

@@ -133,7 +133,8 @@ def _few(names: Sequence[str], most: int = 3) -> str:
 
 def _state(file: ImageFile) -> str:
     """Changes when one of the files does."""
-    states = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in file.files]
+    stats = [(str(path.resolve()), path.stat()) for path in file.files]
+    states = [(path, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns) for path, stat in stats]
     return sha256_of_json([file.name, states])
 
 

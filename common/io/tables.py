@@ -23,12 +23,15 @@ def write_csv(path: str | Path, rows: Sequence[Mapping[str, Any]]) -> None:
     write_text(path, stream.getvalue())
 
 
-def csv_rows(path: str | Path, columns: Sequence[str]) -> list[tuple[str, dict[str, str]]]:
+def csv_rows(
+    path: str | Path, columns: Sequence[str], optional: Sequence[str] = ()
+) -> list[tuple[str, dict[str, str]]]:
     """Rows of a CSV file, each with the words that say where it stands; cells without surrounding spaces.
 
     Args:
         path: of the file; comma, semicolon or tab between columns.
         columns: that it must have; others are ignored, and so are empty lines.
+        optional: that it may have; empty where it has them not.
 
     Raises:
         InputError: a file that cannot be read, is no CSV file in UTF-8 or lacks a column.
@@ -48,4 +51,4 @@ def csv_rows(path: str | Path, columns: Sequence[str]) -> list[tuple[str, dict[s
     missing = [name for name in columns if name not in names]
     if missing:
         raise InputError(f"{path}: has no column {', '.join(missing)}; it needs {', '.join(columns)}")
-    return [(where, {name: (row[name] or "").strip() for name in columns}) for where, row in rows]
+    return [(where, {name: (row.get(name) or "").strip() for name in (*columns, *optional)}) for where, row in rows]

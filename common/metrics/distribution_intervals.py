@@ -9,6 +9,7 @@ from .distribution import Kernel, frechet_distance, polynomial_kernel, weighted_
 from .feature_set import FeatureSet
 
 SUBSET = 1000  # images whose kernel matrix is computed whole; larger sets are compared in subsets of this size
+VECTORS = 2000  # the same for vectors, where an image has several
 SUBSETS = 50
 
 
@@ -58,8 +59,8 @@ def kernel_with_interval(
     """Unbiased kernel distance (KID with the default kernel) with a percentile bootstrap interval over images.
 
     Vectors of one image are never compared with each other, nor an image that is drawn twice with its copy: both would
-    look like modes of the distribution. Above 1000 images the value is the mean over random subsets of 1000, and the
-    interval their spread, which is wider than that of the whole.
+    look like modes of the distribution. Above 1000 images (or 2000 vectors) the value is the mean over random
+    subsets, and the interval their spread, which is wider than that of the whole.
 
     Args:
         first, second: at least two images each.
@@ -69,7 +70,7 @@ def kernel_with_interval(
     Returns:
         `mean` (the distance), `low`, `high`, `n` (images of `second`).
     """
-    if max(first.count, second.count) > SUBSET:
+    if _is_large(first, second):
         values = _of_subsets(first, second, kernel, seed)
         mean = float(values.mean())
     else:
@@ -86,17 +87,23 @@ def kernel_with_interval(
 
 def kernel_value(first: FeatureSet, second: FeatureSet, kernel: Kernel = polynomial_kernel, seed: int = 0) -> float:
     """The `mean` of `kernel_with_interval` alone."""
-    if max(first.count, second.count) > SUBSET:
+    if _is_large(first, second):
         return float(_of_subsets(first, second, kernel, seed).mean())
     weights = (torch.ones(1, part.count) for part in (first, second))
     return float(_distance(*_sums(first, second, kernel), *weights))
 
 
+def _is_large(first: FeatureSet, second: FeatureSet) -> bool:
+    return max(first.count, second.count) > SUBSET or max(len(first.rows), len(second.rows)) > VECTORS
+
+
 def _of_subsets(first: FeatureSet, second: FeatureSet, kernel: Kernel, seed: int) -> np.ndarray:
     rng = np.random.default_rng(seed)
+    most = max(int(np.bincount(part.images).max()) for part in (first, second))
+    size = max(2, min(SUBSET, VECTORS // most))
     values = np.empty(SUBSETS)
     for k in range(SUBSETS):
-        parts = [p.take(np.sort(rng.choice(p.count, min(p.count, SUBSET), False))) for p in (first, second)]
+        parts = [p.take(np.sort(rng.choice(p.count, min(p.count, size), False))) for p in (first, second)]
         values[k] = float(_distance(*_sums(*parts, kernel), *(torch.ones(1, p.count) for p in parts)))
     return values
 

@@ -36,6 +36,16 @@ class FeatureSet:
         numbers = np.repeat(np.arange(len(groups)), [len(group) for group in groups])
         return cls(torch.tensor([row for group in groups for row in group]), numbers)
 
+    def grouped(self, numbers: Sequence[int]) -> FeatureSet:
+        """The same vectors with images joined to cases.
+
+        Args:
+            numbers: of each image its case, from 0 without gaps.
+        """
+        cases = np.asarray(numbers)[self.images]
+        order = np.argsort(cases, kind="stable")
+        return FeatureSet(self.rows[torch.from_numpy(order)], cases[order])
+
     @property
     def count(self) -> int:
         """Number of images."""

@@ -15,14 +15,17 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
+from ..io.files import sha256_of_source
 from ..io.tables import csv_rows
 from ..knobs import as_path
+from .layout import image_file
 from .protocols import BINARY, SCALE
 
 STUDY_JSON = "study.json"
 ANSWERS = "answers"
 ANSWER_COLUMNS = ("image", "task", "value")
 KEY_COLUMNS = ("image", "truth", "case", "reference", "source")
+HASH = "sha256"  # of an image's file, in the key
 REAL, SYNTHETIC = "real", "synthetic"
 REFERENCES = range(1, 7)  # BI-RADS
 
@@ -99,7 +102,7 @@ def read_reading(study: str | Path, key: str | Path) -> Reading:
         InputError: see `read_study`, `read_answers` and `read_key`.
     """
     described = read_study(study)
-    return Reading(described, read_key(key, described), read_answers(study, described))
+    return Reading(described, read_key(key, described, as_path(study)), read_answers(study, described))
 
 
 def read_study(folder: str | Path) -> Study:
@@ -145,8 +148,14 @@ def read_answers(folder: str | Path, study: Study) -> dict[str, dict[tuple[str, 
     return {path.stem: answers_of(path, study) for path in files}
 
 
-def read_key(path: str | Path, study: Study) -> dict[str, KeyEntry]:
+def read_key(path: str | Path, study: Study, folder: Path | None = None) -> dict[str, KeyEntry]:
     """The key, by image.
+
+    Args:
+        path: CSV file.
+        study: that it is of.
+        folder: of the study, whose images have to be those that the key was made with; images of all studies bear the
+            same names. None not to look. Keys that were typed have no hashes, and are taken as they are.
 
     Raises:
         InputError: an image that the study has not, one twice or one missing, a truth other than real and synthetic, or
@@ -154,11 +163,13 @@ def read_key(path: str | Path, study: Study) -> dict[str, KeyEntry]:
     """
     path = as_path(path)
     key: dict[str, KeyEntry] = {}
-    for where, row in csv_rows(path, KEY_COLUMNS):
+    for where, row in csv_rows(path, KEY_COLUMNS, (HASH,)):
         image = row["image"]
         _check_known("image", image, study.images, where)
         if image in key:
             raise InputError(f"{where}: image {image} stands twice; keep one line")
+        if folder is not None and row[HASH] and image_hash(folder, image) != row[HASH]:
+            raise InputError(f"{where}: was made for another image {image}; give the key of this very study")
         reference = row["reference"]
         if reference and reference not in map(str, REFERENCES):
             raise InputError(f"{where}: reference '{reference}': use BI-RADS 1 to 6, or leave it empty")
@@ -167,6 +178,11 @@ def read_key(path: str | Path, study: Study) -> dict[str, KeyEntry]:
     if missing:
         raise InputError(f"{path}: lacks {name_some(missing)} of the study's images; give the key of this very study")
     return key
+
+
+def image_hash(folder: Path, image: str) -> str | None:
+    """SHA-256 of an image's file in a study; None where it is not there."""
+    return sha256_of_source(image_file(folder, image))
 
 
 def truth_word(text: str, where: str) -> str:

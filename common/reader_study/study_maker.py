@@ -24,7 +24,7 @@ from .giveaways import Giveaway, file_facts, strongest_giveaway
 from .layout import IMAGES, image_file
 from .protocols import tasks_of
 from .source_images import MIDDLE, Source, cropped, find_cases, load_plane
-from .study_files import ANSWERS, REAL, REFERENCES, STUDY_JSON, SYNTHETIC
+from .study_files import ANSWERS, HASH, REAL, REFERENCES, STUDY_JSON, SYNTHETIC, image_hash
 
 FEW_LEVELS = 64
 SHEET_ROWS, SHEET_COLUMNS, THUMBNAIL = 2, 8, 160
@@ -160,6 +160,8 @@ def make_study(
         for name, place in zip(names, order, strict=True):
             save_blinded(image_file(finished, name), images[place])
         write_json(finished / STUDY_JSON, study)
+        for row in rows:
+            row[HASH] = image_hash(finished, row["image"])
         facts = [_facts_of(image_file(finished, name)) for name in names]
         giveaway = strongest_giveaway(facts, [row["truth"] == SYNTHETIC for row in rows])
         # The key first: a study without its key would be lost work.

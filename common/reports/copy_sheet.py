@@ -11,6 +11,7 @@ from scipy import ndimage
 
 from ..metrics.copies import CopyReport, Match
 from ..metrics.copy_descriptors import area_average
+from .mip_pictures import display
 from .pictures import mosaic, save_png
 
 HEIGHT = 160
@@ -79,8 +80,8 @@ def _normalised(image: np.ndarray, inside: np.ndarray) -> np.ndarray:
 
 
 def _gray(image: np.ndarray, low: float, high: float) -> np.ndarray:
-    """The middle slice as a picture of `HEIGHT` rows; volumes are turned so that the second axis points up."""
-    plane = image if image.ndim == 2 else np.flipud(image[:, :, image.shape[2] // 2].T)
+    """The middle slice as a picture of `HEIGHT` rows; of volumes as viewers show them."""
+    plane = image if image.ndim == 2 else display(image[:, :, image.shape[2] // 2])
     width = max(1, round(HEIGHT * plane.shape[1] / plane.shape[0]))
     zoom = (HEIGHT / plane.shape[0], width / plane.shape[1])
     picture = ndimage.zoom(plane, zoom, order=1, mode="nearest", grid_mode=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,6 +33,11 @@ class ComparedSets:
     synthetic: FeatureSet
     floor: FeatureSet | None = None
     training: FeatureSet | None = None
+
+    def by_case(self, cases: Mapping[str, Sequence[int]]) -> ComparedSets:
+        """The sets with vectors of one case drawn together; `cases` as numbers by `real`, `synthetic`, ..."""
+        named = {"real": self.real, "synthetic": self.synthetic, "validation": self.floor, "training": self.training}
+        return ComparedSets(*(part and part.grouped(cases[title]) for title, part in named.items()))
 
     def standardized(self) -> ComparedSets:
         """All sets by the mean and deviation of the real one."""

@@ -52,7 +52,7 @@ def knobs(tmp_path_factory):
             write_json(folder / f"exam{number}_mask.json", {"instances": {"1": birads} if birads else {}})
         save_nifti(item["image"], image, np.eye(4))
         items.append(item)
-    save_datalist(folder / "datalist.json", {"training": [], "validation": items[3:], "test": items[:3]})
+    save_datalist(folder / "datalist.json", {"training": items[3:], "validation": items[3:], "test": items[:3]})
     return {
         **sizes,
         "input": folder / "datalist.json",

@@ -292,3 +292,55 @@ class TestUndefined:
         assert any(text.startswith("intensities differ: real images reach from") for text in found["warnings"])
         found = evaluate(tmp_path / "own", sets / "real", tmp_path / "dark", scale="image")
         assert not any("intensities differ" in text for text in found["warnings"])
+
+
+class TestReviewedTraps:
+    def test_layers_of_one_network_are_not_mixed_up(self, sets, tmp_path):
+        """Two extractors with the same weights keep their features apart."""
+
+        class Half(RandomConvolutionFeatures):
+            def __init__(self):
+                super().__init__(2)
+                self.name = "half"
+
+            def __call__(self, images):
+                return super().__call__(images)[:, :16]
+
+        both = {"whole": RandomConvolutionFeatures(2), "half": Half()}
+        assert both["whole"].sha256 == both["half"].sha256
+        Suite(str(sets / "real"), str(sets / "same"), str(tmp_path), extractors=both).run()
+        rows = json.loads((tmp_path / "report.json").read_text())["tables"]["Distribution"]["rows"]
+        values = {row["extractor"]: row["FD"]["mean"] for row in rows if row["n real"] == 30}
+        assert values["whole"] != values["half"]
+
+    def test_a_case_with_two_real_images_leaves_pairs_out_and_the_rest_in(self, tmp_path):
+        write_set(tmp_path / "real", 8, 0, "case{:03d}_a.png")
+        write_set(tmp_path / "more", 8, 50, "case{:03d}_b.png")
+        for path in (tmp_path / "more").iterdir():
+            path.rename(tmp_path / "real" / path.name)
+        write_set(tmp_path / "made", 8, 100, "case{:03d}_a.png")
+        found = evaluate(tmp_path / "out", tmp_path / "real", tmp_path / "made", case_pattern=r"(case\d+)")
+        assert "Pairs" not in found["tables"]
+        assert any("has several real images" in warning for warning in found["warnings"])
+        row = found["tables"]["Distribution"]["rows"][0]
+        assert (row["n real"], row["n synthetic"]) == (8, 8)  # cases, not images
+        assert found["tables"]["Diversity"]["rows"][2]["n pairs"] > 0
+
+    def test_masks_and_previews_beside_images_are_left_out(self, tmp_path):
+        write_set(tmp_path / "real", 6, 0)
+        write_set(tmp_path / "made", 6, 100, "sample{:03d}.png")
+        write_set(tmp_path / "made", 6, 200, "sample{:03d}_mask.png")
+        save(tmp_path / "made" / "preview.png", texture(5))
+        found = evaluate(tmp_path / "out", tmp_path / "real", tmp_path / "made")
+        assert found["facts"]["synthetic images"].startswith("6 of")
+
+    def test_another_folder_with_equal_names_is_read_anew(self, sets, tmp_path):
+        first = evaluate(tmp_path / "out", sets / "real", sets / "same")
+        write_set(tmp_path / "same", 24, 900, "other{:03d}.png")
+        second = evaluate(tmp_path / "out", sets / "real", tmp_path / "same")
+        assert first["facts"]["synthetic images"] != second["facts"]["synthetic images"]
+
+
+def test_lists_with_an_at_sign_arrive_as_text():
+    assert list(parse_extractors("[random@3d, random]")) == ["random@3d", "random"]
+    assert list(parse_extractors("['random']")) == ["random"]

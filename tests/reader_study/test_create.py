@@ -313,3 +313,14 @@ def test_a_border_that_tells_is_cropped_away(tmp_path):
     assert cropped.form.size == (56, 56)
     with pytest.raises(InputError, match="crop=32: nothing is left"):
         make_study(real, synthetic, tmp_path / "none", tmp_path / "none.csv", crop=32)
+
+
+def test_the_key_of_another_study_is_refused(tmp_path):
+    """Images of all studies are called 0001 and so on: what tells studies apart is what the images are."""
+    real, synthetic = write_floats(tmp_path / "real", 6, 64), write_floats(tmp_path / "synthetic", 6, 64, first=100)
+    for seed in (0, 1):
+        make_study(real, synthetic, tmp_path / f"study{seed}", tmp_path / f"key{seed}.csv", seed=seed)
+    study = read_study(tmp_path / "study0")
+    assert len(read_key(tmp_path / "key0.csv", study, tmp_path / "study0")) == 12
+    with pytest.raises(InputError, match="was made for another image .*; give the key of this very study"):
+        read_key(tmp_path / "key1.csv", study, tmp_path / "study0")

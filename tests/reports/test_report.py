@@ -154,7 +154,7 @@ def test_a_real_evaluation_is_valid(tmp_path):
     content = json.loads((tmp_path / "report.json").read_text(), parse_constant=pytest.fail)
     assert invalid(content) == ""
     cases = content["tables"]["Each case"]
-    assert cases["columns"] == ["case", "dice", "hd95"]
+    assert cases["columns"] == ["case", "dice", "hd95", "centre distance", "volume ratio"]
     assert [row["hd95"] for row in cases["rows"]][::2] == [0.0, None]
     assert content["tables"]["All cases"]["rows"][0]["Dice"]["n"] == 3
     assert "<td>c2</td>" in (tmp_path / "report.html").read_text()
