@@ -116,6 +116,8 @@ class Suite:
                 f"masks {self.masks}: no mask has the name of an image (such as {surveys['real'].files[0].stem}); name "
                 "them alike, or give --case_pattern with the part that both share in brackets"
             )
+        if self.segmenter is not None:
+            bundle_weights(self.segmenter)  # whether it is one, before anything takes long
         if self.segmenter is not None and masks["synthetic"] is None:
             raise InputError("segmenter: what synthetic images should show is said by --masks; name their folder")
         if self.classifier is not None and not self.classifier.knows(streams["synthetic"], self.case_pattern):

@@ -1,5 +1,6 @@
 """`scripts/evaluate.py` as users run it: gate, masks, frozen networks, and every kind of bad input in one line."""
 
+import csv
 import json
 import textwrap
 
@@ -59,8 +60,11 @@ class TestGate:
         found = report_of(command["output"])
         assert "FAILED" in found["facts"]["memorisation"]
         nearest = found["tables"]["Closest pairs"]["rows"][0]
-        assert (nearest["synthetic"], nearest["training"], nearest["copy"]) == ("copy", "train005", "yes")
-        assert nearest["flipped along axes"] == "1"
+        assert (nearest["pair"], nearest["copy"], nearest["flipped along axes"]) == (1, "yes", "1")
+        with (command["output"] / "copies.csv").open() as stream:
+            row = next(csv.DictReader(stream))
+        assert (row["pair"], row["name"], row["nearest"]) == ("1", "copy", "train005")
+        assert "train005" not in (command["output"] / "report.md").read_text()
         assert (command["output"] / "closest_pairs.png").is_file()
         assert {row["space"] for row in found["tables"]["Memorisation"]["rows"]} == {"pixel", "feature"}
         assert evaluate(**command, gate=0.1).returncode == 0
