@@ -25,8 +25,12 @@ def check_weights_file(path: str | Path) -> Path:
     return path
 
 
-def read_state(path: str | Path) -> dict[str, torch.Tensor]:
-    """The state dict in a file, with `weights_only=True`; a checkpoint's `model` entry is taken.
+def read_state(path: str | Path, entry: str = "model") -> dict[str, torch.Tensor]:
+    """The state dict in a file, with `weights_only=True`.
+
+    Args:
+        path: the file.
+        entry: of a checkpoint that holds more; taken where it is there.
 
     Raises:
         InputError: missing, truncated or not a state dict.
@@ -38,8 +42,8 @@ def read_state(path: str | Path) -> dict[str, torch.Tensor]:
         raise InputError(
             f"weights {path}: cannot be loaded, the file is truncated or holds more than weights"
         ) from error
-    state = state.get("model", state) if isinstance(state, dict) else state
-    if not isinstance(state, dict) or not all(isinstance(v, torch.Tensor) for v in state.values()):
+    state = state.get(entry, state) if isinstance(state, dict) else state
+    if not isinstance(state, dict) or not state or not all(isinstance(v, torch.Tensor) for v in state.values()):
         raise InputError(f"weights {path}: holds no state dict")
     return state
 

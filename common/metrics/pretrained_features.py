@@ -6,6 +6,7 @@ the form that its network was trained on, and takes batches of any size.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
 
@@ -22,7 +23,7 @@ from .weight_sources import find_weights
 NAMES = ("inception", "radimagenet", "medicalnet", "torchscript", "random")
 
 
-class PretrainedFeatures:
+class PretrainedFeatures(ABC):
     """What the extractors below share: checks, parts of a batch, averages over space, full precision on any device.
 
     Attributes:
@@ -39,9 +40,9 @@ class PretrainedFeatures:
     network: torch.nn.Module
     device: str | torch.device
 
+    @abstractmethod
     def prepare(self, images: torch.Tensor) -> torch.Tensor:
         """(B, 1, ...) on [0, 1] to what the network takes."""
-        raise NotImplementedError
 
     def features(self, images: torch.Tensor) -> torch.Tensor:
         """Prepared images to feature vectors, or to maps, which are averaged over space."""

@@ -88,7 +88,8 @@ def wilson_interval(hits: int, n: int, z: float = 1.959964) -> tuple[float, floa
     p = hits / n
     middle, half = p + z * z / (2 * n), z * (p * (1 - p) / n + z * z / (4 * n * n)) ** 0.5
     low, high = (middle - half) / (1 + z * z / n), (middle + half) / (1 + z * z / n)
-    return max(0.0, low), min(1.0, high)
+    # Rounding would leave the ends beside 0 and 1 where they are exactly there.
+    return (0.0 if hits == 0 else low), (1.0 if hits == n else high)
 
 
 def clustered_with_interval(

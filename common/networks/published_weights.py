@@ -9,8 +9,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from ..errors import InputError
-from ..weights import check_weights_file, fill_weights
+from ..weights import check_weights_file, fill_weights, read_state
 
 COUNTER = "num_batches_tracked"  # of batch norms; files of old PyTorch have none, and it is of no use in evaluation
 
@@ -33,16 +32,7 @@ def read_published(path: str | Path) -> dict[str, torch.Tensor]:
     Raises:
         InputError: missing, truncated or not a state dict.
     """
-    path = check_weights_file(path)
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise InputError(
-            f"weights {path}: cannot be loaded, the file is truncated or holds more than weights"
-        ) from error
-    state = state.get("state_dict", state) if isinstance(state, Mapping) else state
-    if not isinstance(state, Mapping) or not state or not all(isinstance(v, torch.Tensor) for v in state.values()):
-        raise InputError(f"weights {path}: holds no state dict")
+    state = read_state(path, "state_dict")
     return {key.removeprefix("module."): value for key, value in state.items() if not key.endswith(COUNTER)}
 
 

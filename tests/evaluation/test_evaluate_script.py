@@ -273,8 +273,8 @@ class TestDamagedFiles:
         assert "masks: image000 is 20x20, its image 40x36" in line
 
 
-def test_six_hundred_images_need_no_more_memory_than_forty(tmp_path):
-    """The images alone would be 150 MB more as floats."""
+def test_three_hundred_images_need_no_more_memory_than_forty(tmp_path):
+    """The images alone would be 68 MB more as floats."""
     code = """
     import resource, sys
     sys.path.insert(0, {root!r})
@@ -286,7 +286,7 @@ def test_six_hundred_images_need_no_more_memory_than_forty(tmp_path):
     first = write_set(tmp_path / "first", 40, 0, shape=(256, 256))
     tile = [np.asarray(Image.open(path)) for path in sorted(first.iterdir())]
     (tmp_path / "many").mkdir()
-    for number in range(600):
+    for number in range(300):
         Image.fromarray(np.roll(tile[number % 40], 7 * (number // 40 + 1), 0)).save(
             tmp_path / "many" / f"{number}.png", compress_level=1
         )
@@ -297,4 +297,4 @@ def test_six_hundred_images_need_no_more_memory_than_forty(tmp_path):
         result = launcher().run(["-c", textwrap.dedent(code.format(root=str(ROOT), **paths))], "/", 800)
         assert result.returncode == 0, result.stderr[-2000:]
         peaks.append(float(result.stdout.split("peak")[1]))
-    assert peaks[1] - peaks[0] < 50, peaks
+    assert peaks[1] - peaks[0] < 40, peaks

@@ -334,10 +334,9 @@ class TestReviewedTraps:
         found = evaluate(tmp_path / "out", tmp_path / "real", tmp_path / "made")
         assert found["facts"]["synthetic images"].startswith("6 of")
 
-    def test_another_folder_with_equal_names_is_read_anew(self, sets, tmp_path):
-        first = evaluate(tmp_path / "out", sets / "real", sets / "same")
-        write_set(tmp_path / "same", 24, 900, "other{:03d}.png")
-        second = evaluate(tmp_path / "out", sets / "real", tmp_path / "same")
+    def test_another_folder_with_equal_names_is_read_anew(self, tmp_path):
+        real, one, two = (write_set(tmp_path / name, 6, seed) for name, seed in (("r", 0), ("a/s", 50), ("b/s", 90)))
+        first, second = (evaluate(tmp_path / "out", real, made) for made in (one, two))
         assert first["facts"]["synthetic images"] != second["facts"]["synthetic images"]
 
 
