@@ -6,6 +6,8 @@ from collections.abc import Callable, Hashable, Sequence
 
 import numpy as np
 
+DRAWS = 1_000_000  # of a bootstrap that are in memory at a time
+
 
 def mean_with_interval(
     values: Sequence[float], seed: int = 0, resamples: int = 2000, level: float = 0.95
@@ -25,7 +27,13 @@ def mean_with_interval(
     if finite.size == 0:
         return {"mean": float("nan"), "low": float("nan"), "high": float("nan"), "n": 0}
     rng = np.random.default_rng(seed)
-    means = finite[rng.integers(0, finite.size, (resamples, finite.size))].mean(axis=1)
+    block = max(1, DRAWS // finite.size)
+    means = np.concatenate(
+        [
+            finite[rng.integers(0, finite.size, (min(block, resamples - start), finite.size))].mean(axis=1)
+            for start in range(0, resamples, block)
+        ]
+    )
     low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
     return {"mean": float(finite.mean()), "low": float(low), "high": float(high), "n": int(finite.size)}
 
